@@ -1,0 +1,144 @@
+"""What a carrier is to the bridge: a value put together from parts that do no I/O.
+
+A part that a carrier lacks is None. HTTP is plain values; a conversation with a carrier's REST API
+is a `Flow`: a generator that yields requests and is sent the responses (as httpx's auth flows are),
+so that its steps read top to bottom and a test is a few `send`s without a network.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from service.core.calls import Call, CallEvent, CallId
+from service.core.commands import CarrierCommand
+from service.core.events import MediaEvent
+
+T = TypeVar("T")
+
+
+class HttpRequest(Struct, frozen=True):
+    """A request to a carrier's REST API, complete with credentials."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class HttpResponse(Struct, frozen=True):
+    """What came back. `status` 0: nothing did, in time (`detail` says what went wrong)."""
+
+    status: int
+    headers: Mapping[str, str] = {}  # names in lower case
+    body: bytes = b""
+    detail: str = ""
+
+
+Flow = Generator[HttpRequest, HttpResponse, T]
+"""Yields requests, is sent responses, returns a result or raises a RestError."""
+
+
+class WebhookRequest(Struct, frozen=True):
+    """A request as it came over the wire: nothing decoded, nothing trimmed."""
+
+    method: str
+    path: str  # raw, percent-encoding untouched
+    query: str  # raw, without the question mark
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes = b""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A call that the carrier asks us to take."""
+
+    provider_call_id: str
+    to: str
+    from_: str
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """What one webhook says.
+
+    `offer`: a new inbound call wants an answer. `asks_stream`: the carrier asks what to do next
+    with a call that it already has (answered outbound call, or a stream that ended).
+    """
+
+    provider_call_id: str | None = None
+    call_id: CallId | None = None  # as our own callback URL or state carries it
+    agent: str | None = None  # as the user's webhook URL asks: ?agent=NAME
+    offer: Offer | None = None
+    asks_stream: bool = False
+    events: tuple[CallEvent, ...] = ()
+    digit: str | None = None  # a key press told by webhook
+
+
+class Answer(Struct, frozen=True):
+    """A reply to a webhook and, where the carrier wants a REST call after it, that too."""
+
+    status: int = 204
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    flow: Flow[None] | None = None
+
+
+class Webhooks(Protocol):
+    """A carrier's HTTP callbacks. `paths` are relative to /{provider}."""
+
+    paths: tuple[str, ...]
+
+    def verify(self, request: WebhookRequest, now_s: float) -> None:
+        """Raise SignatureInvalid unless the carrier signed this. `now_s`: Unix seconds."""
+
+    def parse(self, request: WebhookRequest) -> Notice:
+        """What it says. Anything that is no event gives an empty Notice; never raises."""
+
+    def connect(self, call: Call, stream_url: str) -> Answer:
+        """Take the call: have the carrier open its media socket at `stream_url`."""
+
+    def refuse(self, notice: Notice) -> Answer:
+        """The house is full: the caller hears busy."""
+
+    def let_go(self, notice: Notice) -> Answer:
+        """Nothing is to happen with this call any more: hang up where an answer can do that."""
+
+    def acknowledge(self, notice: Notice) -> Answer:
+        """Heard, nothing to say."""
+
+
+class Rest(Protocol):
+    """A carrier's REST API."""
+
+    def place(self, call: Call, stream_url: str) -> Flow[str]:
+        """Dial `call.to`; returns the carrier's id of the call."""
+
+    def hang_up(self, call: Call) -> Flow[None]:
+        """End the call. CallGone is for the caller of this to take as success."""
+
+    def send_digits(self, call: Call, digits: str) -> Flow[None] | None:
+        """Press keys to the line; None: this carrier wants them as tones in the media."""
+
+
+class Wire(Protocol):
+    """One media socket's language. One per socket; it may remember ids, formats and counters."""
+
+    def parse(self, message: str | bytes, now_ms: int) -> list[MediaEvent]:
+        """None, one or several events. ProtocolError for what breaks the carrier's rules."""
+
+    def render(self, command: CarrierCommand, now_ms: int) -> list[str | bytes]:
+        """The messages that carry the command out; none where the wire has no word for it."""
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """A carrier."""
+
+    name: str
+    open_wire: Callable[[], Wire]
+    check_upgrade: Callable[[WebhookRequest, bool], None]
+    """(upgrade request, its path holds a live call's token). Raises SignatureInvalid."""
+    webhooks: Webhooks | None = None
+    rest: Rest | None = None
+    hangs_up_on_close: bool = False
+    """Closing the media socket ends the call; otherwise it takes a REST command."""
+    tells_end: bool = False
+    """A webhook tells how the call ended, so a stream's stop is not the last word."""

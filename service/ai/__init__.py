@@ -1,0 +1,1 @@
+"""The voices: each engine listens and answers."""

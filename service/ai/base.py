@@ -1,0 +1,56 @@
+"""What every engine promises the bridge.
+
+An engine hears frames and answers with events. It never hangs up and never blocks the loop; its
+trouble is an EngineFailed event. `emit` may be called at any time on the loop's own thread, also
+from inside `do`.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from service.agents import Agent
+from service.core.audio import MediaFormat
+from service.core.calls import CallId
+from service.core.commands import EngineCommand
+from service.core.events import EngineEvent
+
+Emit = Callable[[EngineEvent], None]
+
+
+class PastTurn(Struct, frozen=True):
+    """What was said before this engine opened: by "agent" or "caller", as far as it was heard."""
+
+    who: str
+    text: str
+
+
+class Brief(Struct, frozen=True, kw_only=True):
+    """What an engine needs to know before the call."""
+
+    call_id: CallId
+    agent: Agent
+    hears: MediaFormat  # of Hear frames
+    speaks: MediaFormat  # the TurnAudio frames must be in this
+    variables: dict[str, str] = {}
+    history: tuple[PastTurn, ...] = ()
+
+
+class Talk(Protocol):
+    """An open conversation."""
+
+    def do(self, command: EngineCommand, now_ms: int) -> None:
+        """Take a command; returns at once."""
+
+
+class Engine(Protocol):
+    """Opens conversations."""
+
+    @property
+    def name(self) -> str:
+        """As agent files name it."""
+
+    def open(self, brief: Brief, emit: Emit) -> AbstractAsyncContextManager[Talk]:
+        """A conversation, until the context is left. EngineError when it cannot be had."""

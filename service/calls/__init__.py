@@ -1,0 +1,1 @@
+"""The slow life of a call: webhooks, REST, Redis."""

@@ -1,0 +1,88 @@
+"""What the bridge may do about an event: to the carrier, to the engine, to the call's record."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from service.core.audio import AudioFrame
+from service.core.calls import CallEnd
+from service.core.events import TurnId
+
+# To the carrier's media socket -----------------------------------------------------------------
+
+
+class PlayAudio(Struct, frozen=True, gc=False):
+    """Queue this sound for the person on the line."""
+
+    frame: AudioFrame
+    turn_id: TurnId
+
+
+class PlaceMark(Struct, frozen=True, gc=False):
+    """Ask to be told when everything sent so far has been played."""
+
+    name: str
+
+
+class ClearAudio(Struct, frozen=True, gc=False):
+    """Stop the sound now and drop what is queued, here and at the carrier."""
+
+
+class SendDigits(Struct, frozen=True, gc=False):
+    """Press these keys to the line: 0-9 * # A-D, w waits half a second."""
+
+    digits: str
+
+
+CarrierCommand = PlayAudio | PlaceMark | ClearAudio | SendDigits
+
+
+# To the engine ---------------------------------------------------------------------------------
+
+
+class Hear(Struct, frozen=True, gc=False):
+    """Sound from the person on the line."""
+
+    frame: AudioFrame
+
+
+class TellDigit(Struct, frozen=True, gc=False):
+    """The person pressed a key."""
+
+    digit: str
+
+
+class StartTurn(Struct, frozen=True, gc=False):
+    """Say exactly this."""
+
+    text: str
+
+
+class Interrupt(Struct, frozen=True, gc=False):
+    """The person cut this turn off; they heard `heard_ms` of it, in words `heard_text`."""
+
+    turn_id: TurnId
+    heard_ms: int
+    heard_text: str
+
+
+EngineCommand = Hear | TellDigit | StartTurn | Interrupt
+
+
+# To the call's record --------------------------------------------------------------------------
+
+
+class Note(Struct, frozen=True):
+    """Write an event into the call's record: `turn.agent`, `fault`, ... with its data."""
+
+    type: str
+    data: dict[str, Any]
+
+
+class EndCall(Struct, frozen=True):
+    """Nothing is left to say: hang up, and this is how the call ended."""
+
+    end: CallEnd
+
+
+Command = CarrierCommand | EngineCommand | Note | EndCall
