@@ -6,9 +6,10 @@ in every state, and one that comes too late changes nothing.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, NewType
+from typing import Any, Literal, NewType, assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 CallId = NewType("CallId", str)
 
@@ -75,6 +76,8 @@ class Call(Struct, frozen=True, kw_only=True):
     owner: str | None = None  # the instance that holds its bridge
     attached: bool = False  # a media socket is open
     stream_started_at: datetime | None = None
+    stream_lost_at: datetime | None = None  # the socket is gone and may come back
+    stream_stopped_at: datetime | None = None  # for good
     pending_end: CallEnd | None = None  # decided or told, but the media stream is still to stop
     variables: dict[str, str] = {}
     ring_timeout_s: int | None = None
@@ -188,3 +191,156 @@ class Step(Struct, frozen=True):
 
     call: Call
     entries: tuple[Entry, ...]
+
+
+# The table -------------------------------------------------------------------------------------
+
+_LATER = frozenset({"recording.saved", "fault"})
+"""What may still be written down when the call is over."""
+
+_ORDER = {state: place for place, state in enumerate(CallState)}
+
+
+def advance(call: Call, event: CallEvent) -> Step:
+    """The call after `event`, and what is to be written down about it.
+
+    | event         | moves the call                     | writes                               |
+    |---------------|------------------------------------|--------------------------------------|
+    | CallPlaced    | learns the carrier's id            |                                      |
+    | CallRinging   | queued -> ringing                  | call.ringing                         |
+    | CallAnswered  | queued, ringing -> answered        | call.answered                        |
+    | MediaAttached | any -> bridged, has an owner       | call.answered, stream.started, once  |
+    | MediaLost     | waits; ends if an end is pending   |                                      |
+    | MediaStopped  | waits; ends if an end is pending   | stream.stopped, once                 |
+    | CallEnding    | an end is pending, the first wins  |                                      |
+    | CallEnded     | ended; pending while a socket is   | stream.stopped if due, call.ended    |
+    |               | attached, whose owner speaks last  |                                      |
+    | Noted         |                                    | what it says                         |
+
+    An ended call learns the carrier's id and takes notes of recordings and faults, nothing else.
+    """
+    call = _named(call, event)
+    if call.state is CallState.ENDED:
+        return _after_end(call, event)
+    match event:
+        case CallPlaced():
+            return Step(call, ())
+        case CallRinging():
+            return _forward(call, CallState.RINGING, event.occurred_at)
+        case CallAnswered():
+            return _forward(call, CallState.ANSWERED, event.occurred_at)
+        case MediaAttached():
+            return _attach(call, event)
+        case MediaLost() | MediaStopped():
+            return _detach(call, event)
+        case CallEnding():
+            return Step(_ending(call, event.end), ())
+        case CallEnded():
+            call = _ending(call, event.end)
+            return Step(call, ()) if call.attached else _end(call, event.occurred_at)
+        case Noted():
+            return Step(call, (Entry(event.type, event.occurred_at, event.data),))
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def describe_end(call: Call) -> dict[str, Any] | None:
+    """How the call ended as the outside sees it; None while it lives."""
+    if call.end is None:
+        return None
+    return {
+        "outcome": str(call.end.outcome),
+        "cause": call.end.cause,
+        "ended_by": call.end.ended_by,
+        "duration_ms": call.duration_ms,
+    }
+
+
+def _named(call: Call, event: CallEvent) -> Call:
+    if isinstance(event, MediaLost | MediaStopped | CallEnding):
+        return call
+    if call.provider_call_id is not None or event.provider_call_id is None:
+        return call
+    return replace(call, provider_call_id=event.provider_call_id)
+
+
+def _after_end(call: Call, event: CallEvent) -> Step:
+    if isinstance(event, Noted) and event.type in _LATER:
+        return Step(call, (Entry(event.type, event.occurred_at, event.data),))
+    return Step(call, ())
+
+
+def _forward(call: Call, state: CallState, at: datetime) -> Step:
+    """To RINGING or ANSWERED, unless the call is there or further."""
+    if _ORDER[call.state] >= _ORDER[state]:
+        return Step(call, ())
+    answered_at = at if state is CallState.ANSWERED else None
+    return Step(
+        replace(call, state=state, answered_at=answered_at), (Entry(f"call.{state}", at, {}),)
+    )
+
+
+def _attach(call: Call, event: MediaAttached) -> Step:
+    if call.stream_stopped_at is not None:
+        return Step(call, ())  # told late: that stream is over, and its stop is written down
+    call, entries = _unpack(_forward(call, CallState.ANSWERED, event.occurred_at))
+    if call.stream_started_at is None:
+        entries += (Entry("stream.started", event.occurred_at, {"stream_id": event.stream_id}),)
+        call = replace(call, state=CallState.BRIDGED, stream_started_at=event.occurred_at)
+    return Step(replace(call, owner=event.owner, attached=True, stream_lost_at=None), entries)
+
+
+def _detach(call: Call, event: MediaLost | MediaStopped) -> Step:
+    """Only the owner of the newest socket has a say: an older one was replaced."""
+    if call.owner != event.owner or call.stream_stopped_at is not None:
+        return Step(call, ())
+    at = event.occurred_at
+    entries: tuple[Entry, ...] = ()
+    if isinstance(event, MediaStopped):
+        call, entries = _unpack(_stop(call, at))
+    elif call.attached:
+        call = replace(call, attached=False, stream_lost_at=at)
+    if call.pending_end is None:
+        return Step(call, entries)
+    ended = _end(call, at)
+    return Step(ended.call, entries + ended.entries)
+
+
+def _stop(call: Call, at: datetime) -> Step:
+    call = replace(call, attached=False, stream_lost_at=None, stream_stopped_at=at)
+    return Step(call, (Entry("stream.stopped", at, {}),))
+
+
+def _ending(call: Call, end: CallEnd) -> Call:
+    return call if call.pending_end is not None else replace(call, pending_end=end)
+
+
+def _end(call: Call, at: datetime) -> Step:
+    entries: tuple[Entry, ...] = ()
+    if call.stream_started_at is not None and call.stream_stopped_at is None:
+        call, entries = _unpack(_stop(call, at))
+    # Carriers tell times to the second: an end never lies before what is known to come before it.
+    ended_at = max(at, call.answered_at or call.created_at)
+    answered_at = call.answered_at or ended_at
+    call = replace(
+        call,
+        state=CallState.ENDED,
+        ended_at=ended_at,
+        end=_truth(call),
+        pending_end=None,
+        attached=False,
+        duration_ms=round((ended_at - answered_at).total_seconds() * 1000),
+    )
+    return Step(call, (*entries, Entry("call.ended", ended_at, describe_end(call) or {})))
+
+
+def _truth(call: Call) -> CallEnd | None:
+    """The pending end; a call that was answered while we canceled it was completed."""
+    end = call.pending_end
+    if end is not None and end.outcome is Outcome.CANCELED and call.answered_at is not None:
+        return replace(end, outcome=Outcome.COMPLETED)
+    return end
+
+
+def _unpack(step: Step) -> tuple[Call, tuple[Entry, ...]]:
+    return step.call, step.entries

@@ -34,7 +34,21 @@ class SendDigits(Struct, frozen=True, gc=False):
     digits: str
 
 
-CarrierCommand = PlayAudio | PlaceMark | ClearAudio | SendDigits
+class MarkEnd(Struct, frozen=True, gc=False):
+    """All of the turn's sound is queued: place a mark behind it."""
+
+    turn_id: TurnId
+
+
+class ShowText(Struct, frozen=True, gc=False):
+    """Show what a side is saying, where the far end has a screen. `who`: "agent" or "caller"."""
+
+    who: str
+    turn_id: TurnId
+    text: str
+
+
+CarrierCommand = PlayAudio | PlaceMark | ClearAudio | SendDigits | ShowText
 
 
 # To the engine ---------------------------------------------------------------------------------
@@ -79,10 +93,14 @@ class Note(Struct, frozen=True):
     data: dict[str, Any]
 
 
+class Apologise(Struct, frozen=True, gc=False):
+    """The engine cannot speak any more: play the sentence kept ready for that."""
+
+
 class EndCall(Struct, frozen=True):
     """Nothing is left to say: hang up, and this is how the call ended."""
 
     end: CallEnd
 
 
-Command = CarrierCommand | EngineCommand | Note | EndCall
+Command = CarrierCommand | EngineCommand | MarkEnd | Note | Apologise | EndCall

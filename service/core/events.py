@@ -8,6 +8,7 @@ from typing import NewType
 from msgspec import Struct
 
 from service.core.audio import AudioFrame, MediaFormat
+from service.core.calls import EndedBy
 
 TurnId = NewType("TurnId", str)
 
@@ -170,7 +171,7 @@ class HangUpRequested(Struct, frozen=True, gc=False):
     """The call is to end now; `ended_by` is api, limit, carrier or bridge."""
 
     cause: str
-    ended_by: str
+    ended_by: EndedBy
 
 
 ControlEvent = SayRequested | DigitsRequested | HangUpRequested | DtmfReceived

@@ -1,0 +1,106 @@
+"""The live calls of this process: opens a bridge for a call, finds it again, lets it go.
+
+What reaches a live call from outside, by the API or from another instance, comes through
+`deliver`.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from providers.base import Provider
+from service.agents import AgentBook
+from service.ai.base import Engine, PastTurn
+from service.bridge.bridge import Bridge, Shared
+from service.core.calls import Call, CallId
+from service.core.events import ControlEvent, HangUpRequested
+
+
+class Limits(Struct, frozen=True):
+    """When new calls are refused so that live ones do not suffer."""
+
+    max_calls: int
+    max_loop_lag_ms: int
+
+
+class Exchange:
+    """The bridges of this process, each under its call's id."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        agents: AgentBook,
+        engines: Mapping[str, Engine],
+        limits: Limits,
+    ) -> None:
+        self.shared = shared
+        self._agents = agents
+        self._engines = engines
+        self._limits = limits
+        self._bridges: dict[CallId, Bridge] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.draining = False
+        self.loop_lag_ms = 0.0
+
+    def full(self) -> str | None:
+        """Why no new call can be taken now; None when one can."""
+        if self.draining:
+            return "draining"
+        if len(self._bridges) >= self._limits.max_calls:
+            return "max_calls"
+        if self.loop_lag_ms > self._limits.max_loop_lag_ms:
+            return "loop_lag"
+        return None
+
+    def live_ids(self) -> list[CallId]:
+        """The calls whose bridges are here."""
+        return [*self._bridges]
+
+    def find(self, call_id: CallId) -> Bridge | None:
+        """The call's bridge, if it is here."""
+        return self._bridges.get(call_id)
+
+    def open(self, call: Call, provider: Provider, history: Sequence[PastTurn]) -> Bridge:
+        """A bridge for a call that has none here."""
+        agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
+        engine = self._engines[agent.engine]
+        bridge = Bridge(call, agent, provider, engine, self.shared, history=history)
+        self._bridges[call.call_id] = bridge
+        self._empty.clear()
+        self.shared.metrics.calls_live.set(len(self._bridges))
+        task = asyncio.create_task(self._keep(call.call_id, bridge), name="bridge")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return bridge
+
+    def deliver(self, call_id: CallId, event: ControlEvent) -> None:
+        """Tell a live call something; nothing when it is not here any more."""
+        bridge = self._bridges.get(call_id)
+        if bridge is not None:
+            bridge.take(event)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more calls, wait for the live ones, then hang up those that still talk."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            for bridge in [*self._bridges.values()]:
+                bridge.take(HangUpRequested("shutdown", "bridge"))
+        if self._tasks:
+            await asyncio.wait({*self._tasks}, timeout=10)
+
+    async def _keep(self, call_id: CallId, bridge: Bridge) -> None:
+        try:
+            await bridge.run()
+        finally:
+            if self._bridges.get(call_id) is bridge:
+                del self._bridges[call_id]
+            self.shared.metrics.calls_live.set(len(self._bridges))
+            if not self._bridges:
+                self._empty.set()

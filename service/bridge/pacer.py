@@ -1,0 +1,129 @@
+"""Outgoing sound at the speed of speech, a little ahead, and empty at once.
+
+`Pacer` is one call's queue, without a clock of its own. `Ticker` is the process's one clock for
+all calls: it looks at every call each 20 ms by an absolute schedule and measures how late the
+event loop lets it be.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from service.core.audio import AudioFrame, Encoding
+from service.core.commands import MarkEnd, PlaceMark, PlayAudio
+from service.core.playout import Playout
+
+MAX_MESSAGE_MS = 60
+"""Longer sound is sent in parts, so that a clear wastes little."""
+
+MARK_EVERY_MS = 500
+TICK_MS = 20
+
+CUTTABLE = frozenset({Encoding.PCMU, Encoding.PCMA})
+"""Formats of one byte per sample, which may be cut anywhere."""
+
+
+class Pacer:
+    """Sound waiting to go out; the ledger says how far ahead of the listener we are."""
+
+    def __init__(self, playout: Playout, lead_ms: int) -> None:
+        self._playout = playout
+        self._lead_ms = lead_ms
+        self._queue: deque[PlayAudio | MarkEnd] = deque()
+        self._since_mark_ms = 0
+
+    def play(self, command: PlayAudio) -> None:
+        """Queue sound."""
+        if command.frame.duration_ms <= MAX_MESSAGE_MS:
+            self._queue.append(command)
+        else:
+            self._queue += [PlayAudio(part, command.turn_id) for part in _parts(command.frame)]
+
+    def mark_end(self, command: MarkEnd) -> None:
+        """Queue the mark behind a turn's last sound."""
+        self._queue.append(command)
+
+    def clear(self) -> None:
+        """Drop all that waits."""
+        self._queue.clear()
+        self._since_mark_ms = 0
+
+    def waits(self) -> bool:
+        """Whether anything is queued."""
+        return bool(self._queue)
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether something may go out now."""
+        return bool(self._queue) and self._playout.ahead_ms(now_ms) < self._lead_ms
+
+    def next(self, now_ms: int) -> list[PlayAudio | PlaceMark]:
+        """The next piece of sound that is due, booked as sent, with the mark it wants behind it."""
+        if not self.is_due(now_ms):
+            return []
+        head = self._queue.popleft()
+        if isinstance(head, MarkEnd):
+            return [self._mark()]
+        self._playout.sent(head.turn_id, head.frame.duration_ms, now_ms)
+        self._since_mark_ms += head.frame.duration_ms
+        if self._since_mark_ms >= MARK_EVERY_MS:
+            return [head, self._mark()]
+        return [head]
+
+    def _mark(self) -> PlaceMark:
+        self._since_mark_ms = 0
+        return PlaceMark(self._playout.set_mark())
+
+
+def _parts(frame: AudioFrame) -> list[AudioFrame]:
+    if frame.format.encoding not in CUTTABLE:
+        return [frame]
+    step = MAX_MESSAGE_MS * frame.format.sample_rate_hz // 1000
+    return [
+        AudioFrame(
+            part := frame.data[at : at + step],
+            frame.format,
+            frame.start_ms + frame.format.duration_ms(at),
+            frame.format.duration_ms(len(part)),
+            frame.party,
+        )
+        for at in range(0, len(frame.data), step)
+    ]
+
+
+class Ticks(Protocol):
+    """Whoever wants to know that time passes."""
+
+    def tick(self, now_ms: int) -> None:
+        """20 ms or more have gone by. Must not block or raise."""
+
+
+class Ticker:
+    """One 20 ms clock for all calls of a process."""
+
+    def __init__(self, report_lag: Callable[[float], None]) -> None:
+        self._listeners: dict[Ticks, None] = {}
+        self._report_lag = report_lag
+
+    def add(self, listener: Ticks) -> None:
+        """Tell this one from now on."""
+        self._listeners[listener] = None
+
+    def remove(self, listener: Ticks) -> None:
+        """Tell this one no more."""
+        self._listeners.pop(listener, None)
+
+    async def run(self) -> None:
+        """Tick until cancelled. `report_lag` gets each tick's lateness in seconds."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += TICK_MS / 1000
+            await asyncio.sleep(due - loop.time())
+            now = loop.time()
+            self._report_lag(max(0.0, now - due))
+            if now - due > 1:  # the machine slept: do not run after the lost ticks
+                due = now
+            now_ms = int(now * 1000)
+            for listener in [*self._listeners]:
+                listener.tick(now_ms)

@@ -1,0 +1,311 @@
+from typing import Any
+
+import pytest
+
+from service.core.audio import PCMU_8K, AudioFrame, Party
+from service.core.commands import (
+    Apologise,
+    ClearAudio,
+    Command,
+    EndCall,
+    Hear,
+    Interrupt,
+    MarkEnd,
+    Note,
+    PlayAudio,
+    SendDigits,
+    StartTurn,
+    TellDigit,
+)
+from service.core.dialog import APOLOGY, Dialog, Manners
+from service.core.events import (
+    DigitsRequested,
+    DtmfReceived,
+    EndRequested,
+    EngineFailed,
+    HangUpRequested,
+    LiveEvent,
+    MarkPlayed,
+    MediaReceived,
+    SayRequested,
+    SpeechStarted,
+    SpeechStopped,
+    StreamFaulted,
+    StreamLost,
+    StreamStarted,
+    StreamStopped,
+    Transcribed,
+    TurnAudio,
+    TurnEnded,
+    TurnId,
+    TurnStarted,
+    TurnText,
+)
+from service.core.playout import Playout
+
+TURN = TurnId("t1")
+START = StreamStarted("MZ1", "CA1", PCMU_8K, {})
+
+
+def frame(ms: int, *, start_ms: int = 0, party: Party = Party.AGENT) -> AudioFrame:
+    return AudioFrame(b"\xff" * 8 * ms, PCMU_8K, start_ms, ms, party)
+
+
+class Talk:
+    """A dialog whose sound leaves at once, as a pacer with endless lead would send it."""
+
+    def __init__(self, **manners: Any) -> None:
+        self.playout = Playout()
+        self.dialog = Dialog(Manners(**manners), self.playout)
+        self.now_ms = 0
+        self.marks: list[str] = []
+
+    def tell(self, *events: LiveEvent) -> list[Command]:
+        return [command for event in events for command in self._tell(event)]
+
+    def _tell(self, event: LiveEvent) -> list[Command]:
+        commands = self.dialog.handle(event, self.now_ms)
+        for command in commands:
+            if isinstance(command, PlayAudio):
+                self.playout.sent(command.turn_id, command.frame.duration_ms, self.now_ms)
+            if isinstance(command, MarkEnd):
+                self.marks.append(self.playout.set_mark())
+        return commands
+
+    def say(self, text: str, ms: int, turn_id: TurnId = TURN) -> list[Command]:
+        return self.tell(
+            TurnStarted(turn_id),
+            TurnText(turn_id, text, 0),
+            TurnAudio(turn_id, frame(ms)),
+            TurnEnded(turn_id),
+        )
+
+
+def notes(commands: list[Command], kind: str) -> list[dict[str, Any]]:
+    return [c.data for c in commands if isinstance(c, Note) and c.type == kind]
+
+
+def of(commands: list[Command], kind: type[Any]) -> list[Any]:
+    return [command for command in commands if isinstance(command, kind)]
+
+
+def test_the_greeting_is_said_once_when_the_stream_starts() -> None:
+    talk = Talk(greeting="Hello")
+    assert talk.tell(START) == [StartTurn("Hello")]
+    assert talk.tell(StreamLost("socket_closed"), START) == []
+
+
+def test_a_resumed_call_is_not_greeted_again() -> None:
+    dialog = Dialog(Manners(greeting="Hello"), Playout(), resumed=True)
+    assert dialog.handle(START, 0) == []
+
+
+def test_the_caller_is_heard_by_the_engine() -> None:
+    sound = frame(20, party=Party.REMOTE)
+    assert Talk().tell(MediaReceived(sound, 1)) == [Hear(sound)]
+
+
+def test_a_turn_is_recorded_as_heard_once_its_last_mark_is_back() -> None:
+    talk = Talk()
+    assert not notes(talk.say("We are open.", 1000), "turn.agent")
+    talk.now_ms = 1040
+    [turn] = notes(talk.tell(MarkPlayed(talk.marks[0])), "turn.agent")
+    assert turn["text"] == turn["heard_text"] == "We are open."
+    assert turn["interrupted"] is False
+
+
+def test_a_turn_is_recorded_by_the_clock_when_no_mark_comes_back() -> None:
+    talk = Talk()
+    talk.say("We are open.", 1000)
+    assert not talk.dialog.is_due(1500)
+    talk.now_ms = talk.playout.settled_ms()
+    assert talk.dialog.is_due(talk.now_ms)
+    assert len(notes(talk.dialog.wake(talk.now_ms), "turn.agent")) == 1
+
+
+def test_speech_over_a_turn_clears_it_and_tells_the_engine_what_was_heard() -> None:
+    talk = Talk()
+    talk.say("one two three four", 1000)
+    talk.now_ms = 500
+    commands = talk.tell(SpeechStarted(400))
+    assert of(commands, ClearAudio)
+    [interrupt] = of(commands, Interrupt)
+    assert (interrupt.turn_id, interrupt.heard_ms) == (TURN, 500)
+    assert interrupt.heard_text == "one two"
+    [turn] = notes(commands, "turn.agent")
+    assert turn["interrupted"] is True
+    assert turn["text"].startswith(turn["heard_text"])
+    assert turn["heard_text"] != turn["text"]
+    assert notes(commands, "agent.interrupted") == [{"turn_id": TURN, "heard_ms": 500}]
+
+
+def test_sound_of_an_interrupted_turn_is_dropped_when_it_comes_late() -> None:
+    talk = Talk()
+    talk.tell(TurnStarted(TURN), TurnAudio(TURN, frame(200)))
+    talk.now_ms = 100
+    talk.tell(SpeechStarted(50))
+    assert talk.tell(TurnAudio(TURN, frame(200)), TurnText(TURN, "x", 0), TurnEnded(TURN)) == []
+
+
+def test_marks_that_a_clear_returns_do_not_complete_the_next_turn() -> None:
+    talk = Talk()
+    talk.say("first", 1000)
+    talk.now_ms = 200
+    talk.tell(SpeechStarted(100))
+    talk.say("second", 1000, TurnId("t2"))
+    talk.now_ms = 220
+    assert not notes(talk.tell(MarkPlayed(talk.marks[0])), "turn.agent")
+
+
+def test_word_times_decide_what_was_heard() -> None:
+    talk = Talk()
+    talk.tell(
+        TurnStarted(TURN),
+        TurnText(TURN, "a", 0),
+        TurnText(TURN, " verylongword", 100),
+        TurnText(TURN, " b", 900),
+        TurnAudio(TURN, frame(1000)),
+        TurnEnded(TURN),
+    )
+    talk.now_ms = 920
+    [interrupt] = of(talk.tell(SpeechStarted(0)), Interrupt)
+    assert interrupt.heard_text == "a verylongword"
+
+
+def test_a_protected_greeting_goes_on_and_what_follows_it_can_be_interrupted() -> None:
+    talk = Talk(greeting="Hello", interruptible=False)
+    talk.tell(START)
+    talk.say("Hello", 1000)
+    talk.now_ms = 300
+    assert talk.tell(SpeechStarted(200)) == []
+    talk.now_ms = 1000
+    talk.tell(MarkPlayed(talk.marks[0]))
+    talk.say("Next", 1000, TurnId("t2"))
+    talk.now_ms = 1300
+    assert of(talk.tell(SpeechStarted(1200)), ClearAudio)
+
+
+def test_speech_in_silence_interrupts_nothing() -> None:
+    assert Talk().tell(SpeechStarted(0)) == []
+
+
+def test_latency_of_an_answer_adds_up_from_the_callers_last_sound() -> None:
+    talk = Talk()
+    talk.tell(MediaReceived(frame(20, start_ms=980, party=Party.REMOTE), 1), SpeechStarted(500))
+    talk.now_ms = 600
+    talk.tell(MediaReceived(frame(20, start_ms=1580, party=Party.REMOTE), 2))
+    talk.tell(SpeechStopped(1100))
+    talk.now_ms = 640
+    [caller] = notes(talk.tell(Transcribed("hello")), "turn.user")
+    assert caller["text"] == "hello"
+    assert caller["ended_ago_ms"] == 540
+    talk.now_ms = 650
+    talk.say("Hi", 100)
+    talk.now_ms = 800
+    [turn] = notes(talk.tell(MarkPlayed(talk.marks[0])), "turn.agent")
+    assert turn["latency"] == {
+        "end_of_turn_ms": 500,
+        "recognition_ms": 40,
+        "first_audio_ms": 10,
+        "first_frame_ms": 0,
+        "response_ms": 550,
+    }
+
+
+def test_the_goodbye_is_heard_before_the_call_ends() -> None:
+    talk = Talk()
+    assert not of(talk.say("Goodbye", 800) + talk.tell(EndRequested("goodbye")), EndCall)
+    talk.now_ms = 850
+    [end] = of(talk.tell(MarkPlayed(talk.marks[0])), EndCall)
+    assert (end.end.outcome, end.end.cause, end.end.ended_by) == ("completed", "goodbye", "agent")
+
+
+def test_a_caller_who_cuts_the_goodbye_off_keeps_the_line() -> None:
+    talk = Talk()
+    talk.say("Goodbye", 800)
+    talk.tell(EndRequested("goodbye"))
+    talk.now_ms = 200
+    assert not of(talk.tell(SpeechStarted(100)), EndCall)
+
+
+def test_a_hang_up_from_outside_does_not_wait() -> None:
+    talk = Talk()
+    talk.say("A long story", 9000)
+    talk.now_ms = 500
+    commands = talk.tell(HangUpRequested("hung_up", "api"))
+    [turn] = notes(commands, "turn.agent")
+    assert turn["interrupted"] is True
+    [end] = of(commands, EndCall)
+    assert end.end.ended_by == "api"
+
+
+def test_the_call_ends_once_however_often_it_is_ended() -> None:
+    talk = Talk()
+    commands = talk.tell(*[HangUpRequested("hung_up", "api")] * 3)
+    assert len(of(commands, EndCall)) == 1
+
+
+def test_the_longest_duration_ends_the_call_without_any_mark() -> None:
+    talk = Talk(max_duration_ms=60_000)
+    talk.tell(START)
+    assert not talk.dialog.is_due(59_999)
+    assert talk.dialog.is_due(60_000)
+    [end] = of(talk.dialog.wake(60_000), EndCall)
+    assert (end.end.outcome, end.end.ended_by) == ("completed", "limit")
+
+
+def test_engine_trouble_ends_in_a_spoken_sentence() -> None:
+    talk = Talk()
+    commands = talk.tell(EngineFailed("openai.refused", "no model"))
+    assert notes(commands, "fault") == [{"code": "openai.refused", "detail": "no model"}]
+    assert of(commands, Apologise)
+    assert not of(commands, EndCall)
+    talk.tell(TurnText(APOLOGY, "Sorry.", 0), TurnAudio(APOLOGY, frame(500)), TurnEnded(APOLOGY))
+    talk.now_ms = 520
+    [end] = of(talk.tell(MarkPlayed(talk.marks[0])), EndCall)
+    assert (end.end.outcome, end.end.cause) == ("our_fault", "engine_failed")
+
+
+def test_trouble_that_is_not_fatal_is_noted_and_the_call_goes_on() -> None:
+    commands = Talk().tell(EngineFailed("tts.slow", "", fatal=False))
+    assert [type(command) for command in commands] == [Note]
+
+
+def test_a_key_told_by_socket_and_by_webhook_is_one_press() -> None:
+    talk = Talk()
+    commands = talk.tell(
+        DtmfReceived("5"), DtmfReceived("5", "webhook"), DtmfReceived("5", "webhook")
+    )
+    commands += talk.tell(DtmfReceived("5"), DtmfReceived("6", "webhook"))
+    assert [c.digit for c in of(commands, TellDigit)] == ["5", "5", "6"]
+    assert notes(commands, "dtmf.received") == [{"digit": "5"}, {"digit": "5"}, {"digit": "6"}]
+
+
+def test_a_key_stops_the_prompt_it_answers() -> None:
+    talk = Talk()
+    talk.say("Press one", 2000)
+    talk.now_ms = 500
+    commands = talk.tell(DtmfReceived("1"))
+    assert of(commands, ClearAudio)
+    assert of(commands, TellDigit)
+
+
+def test_requests_from_outside_become_commands() -> None:
+    talk = Talk()
+    assert talk.tell(SayRequested("One moment")) == [StartTurn("One moment")]
+    assert talk.tell(DigitsRequested("12#")) == [SendDigits("12#")]
+
+
+def test_a_carriers_complaint_is_a_fault_and_no_end() -> None:
+    [fault] = Talk().tell(StreamFaulted("telnyx.100004", "invalid_media"))
+    assert fault == Note("fault", {"code": "telnyx.100004", "detail": "invalid_media"})
+
+
+@pytest.mark.parametrize("end", [StreamStopped("stop"), StreamLost("socket_closed")])
+def test_what_was_not_heard_when_the_line_goes_is_recorded_as_cut(end: LiveEvent) -> None:
+    talk = Talk()
+    talk.say("one two three four", 1000)
+    talk.now_ms = 300
+    [turn] = notes(talk.tell(end), "turn.agent")
+    assert turn["interrupted"] is True
+    assert turn["heard_text"] == "one"
