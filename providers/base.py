@@ -6,7 +6,9 @@ so that its steps read top to bottom and a test is a few `send`s without a netwo
 """
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Protocol, TypeVar
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -47,6 +49,7 @@ class WebhookRequest(Struct, frozen=True):
     query: str  # raw, without the question mark
     headers: Mapping[str, str]  # names in lower case
     body: bytes = b""
+    received_s: float = 0.0  # Unix seconds when it came: some webhooks do not tell their own time
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     asks_stream: bool = False
     events: tuple[CallEvent, ...] = ()
     digit: str | None = None  # a key press told by webhook
+    event_id: str | None = None  # the carrier's own, by which a repeated digit is known
 
 
 class Answer(Struct, frozen=True):
@@ -129,6 +133,36 @@ class Wire(Protocol):
         """The messages that carry the command out; none where the wire has no word for it."""
 
 
+class Finding(Struct, frozen=True):
+    """One thing that an examination found, and for what should be changed what to do."""
+
+    grade: Literal["ok", "note", "off", "fail"]
+    what: str
+    advice: str = ""
+
+
+def examine_clock(response: HttpResponse, now_s: float, *, tolerance_s: int) -> Finding:
+    """This machine's clock beside the one that answered (RFC 9110, Date: whole seconds)."""
+    try:
+        date = parsedate_to_datetime(response.headers.get("date", ""))
+    except ValueError:
+        return Finding("note", "the clock was not compared: the answer has no date")
+    skew_s = round(now_s - date.replace(tzinfo=date.tzinfo or UTC).timestamp())
+    if abs(skew_s) <= tolerance_s:
+        return Finding("ok", f"the clock is right to within {tolerance_s} s")
+    late = "ahead" if skew_s > 0 else "behind"
+    return Finding("fail", f"the clock is {abs(skew_s)} s {late}", "set it by NTP")
+
+
+def explain(response: HttpResponse) -> str:
+    """Why an answer is of no use, in words without anything that it says."""
+    if response.status == 0:
+        return f"there was no answer ({response.detail})"
+    if response.status in (401, 403):
+        return f"the credentials are refused (HTTP {response.status})"
+    return f"the answer is of no use (HTTP {response.status})"
+
+
 class Provider(Struct, frozen=True, kw_only=True):
     """A carrier."""
 
@@ -136,9 +170,19 @@ class Provider(Struct, frozen=True, kw_only=True):
     open_wire: Callable[[], Wire]
     check_upgrade: Callable[[WebhookRequest, bool], None]
     """(upgrade request, its path holds a live call's token). Raises SignatureInvalid."""
+    api_key: Callable[[WebhookRequest], str | None] | None = None
+    """How one of our own API keys comes with an upgrade, for lines that no carrier vouches for:
+    let in by key, or from loopback when no key is set. None: keys open nothing here."""
+    subprotocol: Callable[[WebhookRequest], str | None] | None = None
+    """What to accept an upgrade with that offers subprotocols; None: never with one."""
+    announce: Callable[[CallId], str] | None = None
+    """The message that tells the far end which call it is in; None: it need not know."""
     webhooks: Webhooks | None = None
     rest: Rest | None = None
     hangs_up_on_close: bool = False
     """Closing the media socket ends the call; otherwise it takes a REST command."""
     tells_end: bool = False
     """A webhook tells how the call ended, so a stream's stop is not the last word."""
+    examine: Callable[[float], Flow[list[Finding]]] | None = None
+    """Compares our settings with what the carrier has of us (Unix seconds now); asks, changes
+    nothing, and tells trouble as findings. None: there is nothing to compare."""

@@ -26,7 +26,7 @@ from service.calls.journal import Journal
 from service.calls.metrics import Metrics
 from service.calls.store import CallStore
 from service.clock import Clock, Ids
-from service.core.audio import FRAME_MS, PCM16_8K, PCMU_8K, AudioFrame, MediaFormat, Party
+from service.core.audio import PCM16_8K, PCMU_8K, AudioFrame, MediaFormat, Party
 from service.core.calls import (
     Call,
     CallEnd,
@@ -90,6 +90,8 @@ WRITE_TIMEOUT_MS = 5000
 END_GRACE_S = 1.5
 """After the stream's stop, how long the carrier's own word on how the call ended is waited for."""
 
+CLOSE_TIMEOUT_S = 1.0
+
 DIGITS = TurnId("digits")
 
 
@@ -114,7 +116,6 @@ class Shared(Struct, frozen=True, kw_only=True):
     lead_ms: int
     reattach_ms: int
     max_call_ms: int
-    apology: Apology
 
 
 Transform = Callable[[AudioFrame], AudioFrame]
@@ -144,8 +145,10 @@ class Bridge:
         shared: Shared,
         *,
         history: Sequence[PastTurn] = (),
+        apology: Apology,
     ) -> None:
         self.call = call
+        self._apology = apology
         self._agent = agent
         self._provider = provider
         self._engine = engine
@@ -215,7 +218,7 @@ class Bridge:
             if end.ended_by != "carrier" or end.outcome is Outcome.CARRIER_FAILED:
                 await self._hang_up()
         if self._line is not None:
-            await self._line.link.close(NORMAL)
+            await _close(self._line)
         for errand in self._errands:
             errand.cancel()
         ended_at = self._stopped_at or self._shared.clock.utc()
@@ -235,8 +238,6 @@ class Bridge:
             await self._hang_up()
 
     async def _hang_up(self) -> None:
-        if self._provider.rest is None or self.call.provider_call_id is None:
-            return
         try:
             await self._shared.control.hang_up(self.call)
         except RestError as error:
@@ -250,7 +251,7 @@ class Bridge:
         previous, self._line = self._line, line
         if previous is not None:
             self._process(StreamLost("replaced"))
-            await previous.link.close(NORMAL)
+            await _close(previous)
         self._attach(line, started)
         self._process(started)
         speaking = asyncio.create_task(self._speak(line), name="speak")
@@ -315,10 +316,10 @@ class Bridge:
                 if line.hear is not None and isinstance(event, MediaReceived):
                     event = MediaReceived(line.hear(event.frame), event.sequence)
                 process(event)
+                if isinstance(event, StreamStopped):
+                    return
             if self._outbox or pacer.is_due(now_ms):
                 await self._flush(line)
-            if self._end is not None:
-                return
 
     async def _speak(self, line: Line) -> None:
         """Send what became due without the carrier having said anything."""
@@ -381,6 +382,8 @@ class Bridge:
 
     def _process(self, event: LiveEvent) -> None:
         """Decide on an event and all that it brings about, one after the other."""
+        if self._end is not None:
+            return
         self._inbox.append(event)
         if self._deciding:
             return
@@ -436,7 +439,7 @@ class Bridge:
 
     def _apologise(self) -> None:
         """Play the sentence kept ready; it does not need the engine."""
-        apology = self._shared.apology
+        apology = self._apology
         if apology.pcm16_8k:
             data = Converter(PCM16_8K, self._speaks).convert(apology.pcm16_8k)
             length_ms = self._speaks.duration_ms(len(data))
@@ -446,22 +449,20 @@ class Bridge:
         self.take(TurnEnded(APOLOGY))
 
     def _send_digits(self, digits: str) -> None:
-        rest = self._provider.rest
-        flow = None if rest is None else rest.send_digits(self.call, digits)
-        if flow is None:
-            for frame in dial_tones(digits, self._speaks, frame_ms=FRAME_MS):
-                self._pacer.play(PlayAudio(frame, DIGITS))
-            return
-
-        async def errand() -> None:
-            try:
-                await self._shared.control.run(flow)
-            except RestError as error:
-                self._note(Note("fault", {"code": error.code, "detail": error.detail}))
-
-        task = asyncio.create_task(errand(), name="send digits")
+        task = asyncio.create_task(self._press(digits), name="send digits")
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
+
+    async def _press(self, digits: str) -> None:
+        """Keys to the line: by the carrier, or as tones in the sound where it wants that."""
+        try:
+            pressed = await self._shared.control.send_digits(self.call, digits)
+        except RestError as error:
+            self._note(Note("fault", {"code": error.code, "detail": error.detail}))
+            return
+        if not pressed:
+            for frame in dial_tones(digits, self._speaks):
+                self._pacer.play(PlayAudio(frame, DIGITS))
 
     # The record --------------------------------------------------------------------------------
 
@@ -485,6 +486,15 @@ class Bridge:
             log.warning(
                 "Malformed message", call_id=self.call.call_id, code=error.code, detail=error.detail
             )
+
+
+async def _close(line: Line) -> None:
+    """Close the socket; a peer that does not answer the close is not waited for."""
+    closing = asyncio.create_task(line.link.close(NORMAL), name="close")
+    await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+    closing.cancel()
+    if line.listening is not None:
+        line.listening.cancel()
 
 
 def _manners(call: Call, agent: Agent, shared: Shared) -> Manners:

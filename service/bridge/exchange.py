@@ -12,9 +12,12 @@ from msgspec import Struct
 from providers.base import Provider
 from service.agents import AgentBook
 from service.ai.base import Engine, PastTurn
-from service.bridge.bridge import Bridge, Shared
+from service.bridge.bridge import Apology, Bridge, Shared
 from service.core.calls import Call, CallId
 from service.core.events import ControlEvent, HangUpRequested
+
+LAG_FADES = 0.97
+"""From one tick to the next: to a fifth within a second."""
 
 
 class Limits(Struct, frozen=True):
@@ -44,7 +47,8 @@ class Exchange:
         self._empty = asyncio.Event()
         self._empty.set()
         self.draining = False
-        self.loop_lag_ms = 0.0
+        self.apology = Apology()
+        self._loop_lag_ms = 0.0
 
     def full(self) -> str | None:
         """Why no new call can be taken now; None when one can."""
@@ -52,9 +56,13 @@ class Exchange:
             return "draining"
         if len(self._bridges) >= self._limits.max_calls:
             return "max_calls"
-        if self.loop_lag_ms > self._limits.max_loop_lag_ms:
+        if self._loop_lag_ms > self._limits.max_loop_lag_ms:
             return "loop_lag"
         return None
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop woke this late. A bad moment counts for about a second."""
+        self._loop_lag_ms = max(seconds * 1000, self._loop_lag_ms * LAG_FADES)
 
     def live_ids(self) -> list[CallId]:
         """The calls whose bridges are here."""
@@ -68,7 +76,9 @@ class Exchange:
         """A bridge for a call that has none here."""
         agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
         engine = self._engines[agent.engine]
-        bridge = Bridge(call, agent, provider, engine, self.shared, history=history)
+        bridge = Bridge(
+            call, agent, provider, engine, self.shared, history=history, apology=self.apology
+        )
         self._bridges[call.call_id] = bridge
         self._empty.clear()
         self.shared.metrics.calls_live.set(len(self._bridges))

@@ -89,5 +89,9 @@ class StaleCall(CallError):
     """The call changed under us more often than we were ready to try again."""
 
 
+class AccessDenied(BridgeError):
+    """Nobody we know, or from where we let nobody in."""
+
+
 class StoreAway(BridgeError):
     """Redis does not answer."""

@@ -1,0 +1,347 @@
+"""The composition root: the one place that knows every part and joins them.
+
+The clock, the source of ids and the way to the carriers come from outside, so that a whole
+service can run in one process on virtual time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from providers.base import Provider
+from providers.catalog import catalog
+from service import logs
+from service.agents import AgentBook
+from service.ai.base import Engine
+from service.ai.echo import EchoEngine
+from service.ai.loopback import LoopbackEngine
+from service.ai.offline.engine import OfflineEngine
+from service.bridge.bridge import Apology, Shared
+from service.bridge.endpoint import MediaEndpoint
+from service.bridge.exchange import Exchange, Limits
+from service.bridge.pacer import Ticker
+from service.calls import probes, webhooks
+from service.calls.access import Access
+from service.calls.api import Api
+from service.calls.control import Control
+from service.calls.desk import Desk
+from service.calls.errands import Errands
+from service.calls.guard import Guard
+from service.calls.journal import Journal
+from service.calls.mailbox import Mailbox
+from service.calls.metrics import Metrics
+from service.calls.phases import Limits as Patience
+from service.calls.placing import Placing
+from service.calls.problems import exception_handlers
+from service.calls.reception import Reception
+from service.calls.redis import open_redis
+from service.calls.store import CallStore
+from service.calls.sweep import Leases, Sweep
+from service.clock import Clock, Ids
+from service.core.calls import CallId
+from service.core.events import ControlEvent, HangUpRequested
+from service.page import routes as page
+from service.settings import Settings, load_or_exit
+
+APOLOGY = "I am sorry, something went wrong on our side. Please call again later. Goodbye."
+CARRIER_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+AGENTS_EVERY_S = 2.0
+ERRANDS_TIMEOUT_S = 5.0
+JOURNAL_TIMEOUT_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def from_environment() -> Starlette:
+    """The service as this process's environment describes it: what a worker process starts."""
+    settings = load_or_exit()
+    logs.configure(settings.callbridge_log_format)
+    return create_app(settings)
+
+
+async def reach_store(settings: Settings) -> None:
+    """Raise StoreAway unless the store can be used."""
+    clock = Clock()
+    store = CallStore(open_redis(settings.redis_url), clock, Ids(clock), limits=_patience(settings))
+    try:
+        await store.ping()
+    finally:
+        await store.close()
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    carrier_transport: httpx.AsyncBaseTransport | None = None,
+) -> Starlette:
+    """The service. ConfigError when agents or carriers are described wrongly.
+
+    `app.state.exchange` holds the live calls of this process.
+    """
+    clock = clock or Clock()
+    service = _Service(settings, clock, ids or Ids(clock), carrier_transport)
+    app = Starlette(
+        routes=service.routes(), lifespan=service.lifespan, exception_handlers=exception_handlers
+    )
+    app.state.exchange = service.exchange
+    return app
+
+
+class _Service:
+    """All parts of one process, joined."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        ids: Ids,
+        carrier_transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._instance = ids.new("instance")
+        self._providers = catalog(settings)
+        self._agents = AgentBook(settings.callbridge_agents)
+        self._agents.load()
+        self._metrics = Metrics()
+        self._errands = Errands()
+        self._access = Access(settings.callbridge_api_keys)
+        self._http = httpx.AsyncClient(transport=carrier_transport, timeout=CARRIER_TIMEOUT)
+        self._store = CallStore(
+            open_redis(settings.redis_url),
+            clock,
+            ids,
+            limits=_patience(settings),
+            ttl_days=settings.callbridge_call_ttl_days,
+        )
+        self._journal = Journal(self._store, self._metrics)
+        self._control = Control(self._http, self._providers, self._metrics)
+        self._mailbox = Mailbox(self._store, instance=self._instance, deliver=self._deliver)
+        self._desk = Desk(
+            self._store,
+            agents=self._agents,
+            clock=clock,
+            ids=ids,
+            metrics=self._metrics,
+            stream_base=settings.stream_base,
+            max_call_s=settings.callbridge_max_call_seconds,
+        )
+        self._offline = OfflineEngine(ids.new)
+        self._ticker = Ticker(self._lagged)
+        self.exchange = Exchange(
+            self._shared(),
+            agents=self._agents,
+            engines=self._engines(),
+            limits=Limits(settings.callbridge_max_calls, settings.callbridge_max_loop_lag_ms),
+        )
+
+    # What the process answers to ---------------------------------------------------------------
+
+    def routes(self) -> list[BaseRoute]:
+        """Webhooks, media sockets, the API, probes and the page."""
+        return [
+            *webhooks.routes(self._providers, reception=self._reception(), gate=self._gate()),
+            *self._sockets(),
+            *self._api().routes(),
+            *probes.routes(self._store, self._metrics, draining=self._draining),
+            *page.routes(),
+        ]
+
+    def _sockets(self) -> list[BaseRoute]:
+        return [
+            WebSocketRoute(path, self._endpoint(provider))
+            for name, provider in self._providers.items()
+            for path in (f"/{name}/stream", f"/{name}/stream/{{token}}")
+        ]
+
+    def _endpoint(self, provider: Provider) -> MediaEndpoint:
+        return MediaEndpoint(
+            provider,
+            exchange=self.exchange,
+            desk=self._desk,
+            access=self._access,
+            start_timeout_ms=self._settings.callbridge_start_timeout_ms,
+            insecure=self._settings.callbridge_insecure,
+        )
+
+    def _gate(self) -> webhooks.Gate:
+        return webhooks.Gate(
+            max_body_bytes=self._settings.callbridge_max_body_bytes,
+            max_form_fields=self._settings.callbridge_max_form_fields,
+            insecure=self._settings.callbridge_insecure,
+            now_s=lambda: self._clock.utc().timestamp(),
+        )
+
+    def _reception(self) -> Reception:
+        return Reception(
+            desk=self._desk,
+            control=self._control,
+            journal=self._journal,
+            mailbox=self._mailbox,
+            errands=self._errands,
+            admit=self._admit,
+            clock=self._clock,
+            metrics=self._metrics,
+            reattach_ms=self._settings.callbridge_reattach_ms,
+        )
+
+    def _api(self) -> Api:
+        guard = Guard(
+            self._access,
+            public_url=self._settings.callbridge_public_url,
+            max_body_bytes=self._settings.callbridge_max_body_bytes,
+        )
+        placing = Placing(
+            desk=self._desk,
+            control=self._control,
+            journal=self._journal,
+            providers=self._providers,
+            agents=self._agents,
+            admit=self._admit,
+            clock=self._clock,
+            max_call_s=self._settings.callbridge_max_call_seconds,
+        )
+        return Api(
+            store=self._store,
+            guard=guard,
+            placing=placing,
+            control=self._control,
+            mailbox=self._mailbox,
+            agents=self._agents,
+            clock=self._clock,
+            ids=self._ids,
+            closing=self._draining,
+        )
+
+    # Live calls --------------------------------------------------------------------------------
+
+    def _shared(self) -> Shared:
+        return Shared(
+            instance=self._instance,
+            clock=self._clock,
+            ids=self._ids,
+            ticker=self._ticker,
+            store=self._store,
+            journal=self._journal,
+            control=self._control,
+            metrics=self._metrics,
+            lead_ms=self._settings.callbridge_lead_ms,
+            reattach_ms=self._settings.callbridge_reattach_ms,
+            max_call_ms=self._settings.callbridge_max_call_seconds * 1000,
+        )
+
+    def _engines(self) -> dict[str, Engine]:
+        engines: list[Engine] = [
+            self._offline,
+            EchoEngine(self._ids.new, self._offline.speak),
+            LoopbackEngine(self._ids.new),
+        ]
+        return {engine.name: engine for engine in engines}
+
+    def _admit(self) -> str | None:
+        return self.exchange.full()
+
+    def _draining(self) -> bool:
+        return self.exchange.draining
+
+    def _deliver(self, call_id: str, event: ControlEvent) -> None:
+        self.exchange.deliver(CallId(call_id), event)
+
+    def _lagged(self, seconds: float) -> None:
+        self._metrics.lagged(seconds)
+        self.exchange.lagged(seconds)
+
+    # The process's life ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Everything that runs beside the requests, from start to stop."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._store.close)
+            await stack.enter_async_context(self._http)
+            await stack.enter_async_context(self._offline)
+            self.exchange.apology = Apology(APOLOGY, (await self._offline.speak(APOLOGY)).pcm)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(job) for job in self._jobs()]
+                self._say_ready()
+                yield
+                await self.exchange.drain(0)
+                await self._errands.finish(ERRANDS_TIMEOUT_S)
+                await self._finish_journal()
+                for task in tasks:
+                    task.cancel()
+
+    def _jobs(self) -> list[Coroutine[Any, Any, None]]:
+        lease_ms = self._settings.callbridge_lease_ms
+        jobs = [
+            self._ticker.run(),
+            self._journal.run(),
+            self._sweep(lease_ms).run(),
+            self._leases(lease_ms).run(),
+            self._watch_agents(),
+        ]
+        if not self._settings.embedded:  # the embedded store has no other instance to write to us
+            jobs.append(self._mailbox.run())
+        return jobs
+
+    def _sweep(self, lease_ms: int) -> Sweep:
+        return Sweep(
+            self._store,
+            self._control,
+            clock=self._clock,
+            metrics=self._metrics,
+            lease_ms=lease_ms,
+        )
+
+    def _leases(self, lease_ms: int) -> Leases:
+        return Leases(
+            self._store,
+            clock=self._clock,
+            lease_ms=lease_ms,
+            live_ids=self.exchange.live_ids,
+            ended_elsewhere=lambda call_id: self._deliver(
+                call_id, HangUpRequested("ended_elsewhere", "carrier")
+            ),
+        )
+
+    async def _watch_agents(self) -> None:
+        while True:
+            await asyncio.sleep(AGENTS_EVERY_S)
+            for fault in await asyncio.to_thread(self._agents.refresh):
+                log.warning("Agent file cannot be used, the old one stays", fault=fault)
+
+    async def _finish_journal(self) -> None:
+        try:
+            async with asyncio.timeout(JOURNAL_TIMEOUT_S):
+                await self._journal.flush()
+        except TimeoutError:
+            log.error("Events were not written, since the store is away")
+
+    def _say_ready(self) -> None:
+        settings = self._settings
+        log.info(
+            "Ready", carriers=[n for n, p in self._providers.items() if p.webhooks is not None]
+        )
+        if settings.embedded:
+            log.warning("The embedded store forgets every call when this process ends")
+        if self._access.open_to_loopback:
+            log.warning("No API key is set: the REST API answers this machine only")
+        if settings.callbridge_insecure:
+            log.warning("CALLBRIDGE_INSECURE: webhooks and sockets are let in unsigned")
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        attach_ms=settings.callbridge_attach_timeout_ms,
+        reattach_ms=settings.callbridge_reattach_ms,
+        lease_ms=settings.callbridge_lease_ms,
+    )

@@ -1,0 +1,153 @@
+"""Where a media socket knocks: token or key -> call -> `start` in time -> its bridge.
+
+Raw ASGI. Who is not let in gets 403 before the upgrade; who is let in and then speaks for another
+call, or not at all, is closed with 1008 (interface: What carriers dial).
+"""
+
+import asyncio
+
+import structlog
+from starlette.types import Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from providers.base import Provider, WebhookRequest, Wire
+from service.bridge.exchange import Exchange
+from service.bridge.link import NORMAL, POLICY_VIOLATION, Link, SocketLink, upgrade_request
+from service.calls.access import Access
+from service.calls.desk import Desk
+from service.core.calls import Call, CallState, Direction
+from service.core.errors import BridgeError, ProtocolError, SignatureInvalid
+from service.core.events import StreamStarted
+
+log = structlog.get_logger()
+
+
+class MediaEndpoint:
+    """The ASGI application behind a provider's media sockets."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        exchange: Exchange,
+        desk: Desk,
+        access: Access,
+        start_timeout_ms: int,
+        insecure: bool,
+    ) -> None:
+        self._provider = provider
+        self._exchange = exchange
+        self._desk = desk
+        self._access = access
+        self._start_timeout_s = start_timeout_ms / 1000
+        self._insecure = insecure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry one socket from its upgrade to its close."""
+        link = SocketLink(receive, send)
+        upgrade = upgrade_request(scope)
+        token: str | None = scope["path_params"].get("token")
+        try:
+            call = await self._announced(token)
+            self._check(upgrade, scope, announced=call is not None)
+        except BridgeError as refusal:
+            log.warning("Socket refused", provider=self._provider.name, code=refusal.code)
+            await link.refuse()
+            return
+        subprotocol = self._provider.subprotocol
+        await link.accept(subprotocol(upgrade) if subprotocol is not None else None)
+        try:
+            await self._carry(link, call)
+        except BridgeError as error:
+            log.warning("Socket closed", provider=self._provider.name, code=error.code)
+            await link.close(POLICY_VIOLATION)
+        await link.close(NORMAL)
+
+    async def _announced(self, token: str | None) -> Call | None:
+        if token is None:
+            return None
+        call = await self._desk.store.by_token(token)
+        if call is None or call.provider != self._provider.name:
+            raise SignatureInvalid("stream.unknown_token", "no live call has this token")
+        return call
+
+    def _check(self, upgrade: WebhookRequest, scope: Scope, *, announced: bool) -> None:
+        if not announced and (reason := self._exchange.full()):
+            raise BridgeError("stream.house_full", reason)
+        if self._insecure:
+            return
+        self._provider.check_upgrade(upgrade, announced)
+        if self._provider.api_key is not None:
+            client: str = (scope.get("client") or ("", 0))[0]
+            forwarded = "x-forwarded-for" in upgrade.headers
+            self._access.check(self._provider.api_key(upgrade), client, forwarded=forwarded)
+
+    async def _carry(self, link: Link, call: Call | None) -> None:
+        wire = self._provider.open_wire()
+        started = await self._await_start(link, wire, call)
+        if started is None:
+            return
+        if call is None:
+            call = await self._desk.open_unannounced(self._provider, started)
+        elif not await self._is_for(call, started):
+            raise ProtocolError("stream.foreign_start", "the start names another call")
+        with bound_contextvars(call_id=call.call_id, provider=self._provider.name):
+            await self._serve(call, link, wire, started)
+
+    async def _serve(self, call: Call, link: Link, wire: Wire, started: StreamStarted) -> None:
+        bridge = self._exchange.find(call.call_id)
+        if bridge is None:
+            history = await self._desk.history(call)
+            bridge = self._exchange.find(call.call_id) or self._exchange.open(
+                call, self._provider, history
+            )
+        if self._provider.announce is not None:
+            await link.send(self._provider.announce(call.call_id))
+        try:
+            await bridge.serve(link, wire, started)
+        except Exception:
+            log.exception("Socket failed")
+            bridge.fail()
+
+    async def _await_start(self, link: Link, wire: Wire, call: Call | None) -> StreamStarted | None:
+        """The stream's start; None when the peer goes first. ProtocolError when it takes too long.
+
+        While an outbound call still rings its socket may be open already: the time runs from the
+        answer (Telnyx dials at once, and starts when somebody picks up).
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._start_timeout_s):
+                    return await _next_start(link, wire)
+            except TimeoutError:
+                call = await self._desk.store.get(call.call_id) if call is not None else None
+                if call is None or not _still_rings(call):
+                    raise ProtocolError("stream.no_start", "no start in time") from None
+
+    async def _is_for(self, call: Call, started: StreamStarted) -> bool:
+        if call.provider_call_id in (None, started.provider_call_id):
+            return True
+        # A carrier may have renamed the call since its token was looked up.
+        fresh = await self._desk.store.get(call.call_id)
+        return fresh is not None and fresh.provider_call_id == started.provider_call_id
+
+
+async def _next_start(link: Link, wire: Wire) -> StreamStarted | None:
+    loop = asyncio.get_running_loop()
+    while (message := await link.receive()) is not None:
+        try:
+            events = wire.parse(message, int(loop.time() * 1000))
+        except ProtocolError as error:
+            log.warning("Malformed message before start", code=error.code)
+            continue
+        for event in events:
+            if isinstance(event, StreamStarted):
+                return event
+    return None
+
+
+def _still_rings(call: Call) -> bool:
+    return call.direction is Direction.OUTBOUND and call.state in (
+        CallState.QUEUED,
+        CallState.RINGING,
+    )

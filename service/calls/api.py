@@ -1,0 +1,193 @@
+"""The REST API for calls and agents. Follows the interface, section 5.
+
+A handler reads what it is sent, does one thing, and answers; what stands before every one of them
+is the guard.
+"""
+
+import re
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from service.calls.control import Control
+from service.calls.desk import Agents
+from service.calls.follow import follow
+from service.calls.guard import Guard, Refused
+from service.calls.mailbox import Mailbox
+from service.calls.models import ListCalls, ListEvents, PlaceCall, PressKeys, Say
+from service.calls.placing import Placing, once
+from service.calls.problems import problem
+from service.calls.records import public
+from service.calls.store import CallStore
+from service.calls.transcript import turns
+from service.clock import Clock, Ids
+from service.core.calls import Call, CallEnd, CallEnded, CallEnding, CallState, Outcome
+from service.core.errors import UnknownCall
+from service.core.events import ControlEvent, DigitsRequested, HangUpRequested, SayRequested
+
+EVENT_STREAM = "text/event-stream"
+EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
+
+
+class Api:
+    """The handlers."""
+
+    def __init__(
+        self,
+        *,
+        store: CallStore,
+        guard: Guard,
+        placing: Placing,
+        control: Control,
+        mailbox: Mailbox,
+        agents: Agents,
+        clock: Clock,
+        ids: Ids,
+        closing: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._guard = guard
+        self._placing = placing
+        self._control = control
+        self._mailbox = mailbox
+        self._agents = agents
+        self._clock = clock
+        self._ids = ids
+        self._closing = closing
+
+    def routes(self) -> list[Route]:
+        """Everything under /v1."""
+        one = "/v1/calls/{call_id}"
+        table = [
+            ("POST", "/v1/calls", self._place),
+            ("GET", "/v1/calls", self._list),
+            ("GET", one, self._read),
+            ("GET", one + "/events", self._events),
+            ("GET", "/v1/events", self._all_events),
+            ("GET", one + "/transcript", self._transcript),
+            ("POST", one + "/hangup", self._hang_up),
+            ("POST", one + "/say", self._say),
+            ("POST", one + "/dtmf", self._press),
+            ("GET", "/v1/agents", self._list_agents),
+        ]
+        return [
+            Route(path, self._guard(handler), methods=[method]) for method, path, handler in table
+        ]
+
+    # Reading -----------------------------------------------------------------------------------
+
+    async def _list(self, request: Request) -> Response:
+        asked = self._guard.read_query(request, ListCalls)
+        page = await self._store.list(
+            state=asked.state, provider=asked.provider, limit=asked.limit, cursor=asked.cursor
+        )
+        calls = [public(call) for call in page.calls]
+        return JSONResponse({"calls": calls, "next_cursor": page.next_cursor})
+
+    async def _read(self, request: Request) -> Response:
+        return JSONResponse(public(await self._call(request)))
+
+    async def _events(self, request: Request) -> Response:
+        call = await self._call(request)
+        if _wants_stream(request):
+            return self._stream(call.call_id, _last_id(request), over=_over(call))
+        return await self._page_of_events(request, call.call_id)
+
+    async def _all_events(self, request: Request) -> Response:
+        if _wants_stream(request):
+            after_id = _last_id(request) or await self._store.last_id()
+            return self._stream(None, after_id, over=False)
+        return await self._page_of_events(request, None)
+
+    async def _page_of_events(self, request: Request, call_id: str | None) -> Response:
+        asked = self._guard.read_query(request, ListEvents)
+        events = await self._store.entries(call_id, after_id=asked.after, limit=asked.limit)
+        return JSONResponse({"events": [event.public() for event in events]})
+
+    def _stream(self, call_id: str | None, after_id: str | None, *, over: bool) -> Response:
+        events = follow(self._store, call_id, after_id=after_id, over=over, closing=self._closing)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(events, media_type=EVENT_STREAM, headers=headers)
+
+    async def _transcript(self, request: Request) -> Response:
+        call = await self._call(request)
+        return JSONResponse({"turns": turns(await self._store.entries(call.call_id))})
+
+    async def _list_agents(self, _request: Request) -> Response:
+        agents = [
+            {"name": agent.name, "engine": agent.engine, "numbers": [*agent.numbers]}
+            for agent in self._agents.all()
+        ]
+        return JSONResponse({"agents": agents})
+
+    # Doing -------------------------------------------------------------------------------------
+
+    async def _place(self, request: Request) -> Response:
+        wanted, body = await self._guard.read(request, PlaceCall)
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return await self._placing.place(wanted)
+        # A key belongs to who uses it.
+        mine = f"{request.state.key_name}/{key}"
+        return await once(self._store, mine, body, lambda: self._placing.place(wanted))
+
+    async def _hang_up(self, request: Request) -> Response:
+        call = await self._call(request)
+        if _over(call):
+            return JSONResponse(public(call))
+        outcome = Outcome.CANCELED if call.answered_at is None else Outcome.COMPLETED
+        end = CallEnd(outcome, "hangup", "api")
+        ending = CallEnding(event_id=self._new_id(), occurred_at=self._clock.utc(), end=end)
+        call = (await self._store.apply(call.call_id, ending)).call
+        told = await self._mailbox.send(call, HangUpRequested("hangup", "api"))
+        await self._control.hang_up(call)
+        if not told and call.provider_call_id is not None and not self._control.reaches(call):
+            # Nobody is there who could say that it is over.
+            ended = CallEnded(event_id=self._new_id(), occurred_at=self._clock.utc(), end=end)
+            call = (await self._store.apply(call.call_id, ended)).call
+        return JSONResponse(public(call), 202)
+
+    async def _say(self, request: Request) -> Response:
+        say, _ = await self._guard.read(request, Say)
+        return await self._tell(request, SayRequested(say.text))
+
+    async def _press(self, request: Request) -> Response:
+        keys, _ = await self._guard.read(request, PressKeys)
+        return await self._tell(request, DigitsRequested(keys.digits))
+
+    async def _tell(self, request: Request, event: ControlEvent) -> Response:
+        call = await self._call(request)
+        if _over(call) or call.pending_end is not None:
+            return problem(409, "call.ended", "the call has ended")
+        if not await self._mailbox.send(call, event):
+            return problem(409, "call.not_connected", "the call has no media stream now")
+        return JSONResponse(public(call), 202)
+
+    async def _call(self, request: Request) -> Call:
+        call = await self._store.get(request.path_params["call_id"])
+        if call is None:
+            raise UnknownCall("call.unknown", "no such call")
+        return call
+
+    def _new_id(self) -> str:
+        return self._ids.new("evt")
+
+
+def _over(call: Call) -> bool:
+    return call.state is CallState.ENDED
+
+
+def _wants_stream(request: Request) -> bool:
+    return EVENT_STREAM in request.headers.get("accept", "")
+
+
+def _last_id(request: Request) -> str | None:
+    """The id to go on after, as a browser sends it when it comes back."""
+    last = request.headers.get("last-event-id", "")
+    if not last:
+        return None
+    if not EVENT_ID.fullmatch(last):
+        raise Refused(problem(400, "request.bad_event_id", "Last-Event-ID is no id of ours"))
+    return last

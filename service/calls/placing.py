@@ -1,0 +1,185 @@
+"""Placing a call for somebody: once, whatever happens, and kept whatever came of it."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+import structlog
+from starlette.responses import Response
+
+from providers.base import Provider
+from service.agents import Agent
+from service.calls.control import Control
+from service.calls.desk import Agents, Desk, Order
+from service.calls.guard import invalid_request
+from service.calls.journal import Journal
+from service.calls.models import PlaceCall
+from service.calls.problems import RETRY_AFTER_S, from_error, problem
+from service.calls.reception import Admit
+from service.calls.records import public
+from service.calls.store import CallStore, Remembered
+from service.clock import Clock
+from service.core.calls import (
+    Call,
+    CallEnd,
+    CallEnded,
+    CallEvent,
+    CallPlaced,
+    CallState,
+    Outcome,
+    advance,
+)
+from service.core.errors import BridgeError, RestError, StaleCall, StoreAway
+
+KEY_LIMIT = 255
+
+log = structlog.get_logger(__name__)
+
+
+class Placing:
+    """Takes orders to dial."""
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        control: Control,
+        journal: Journal,
+        providers: Mapping[str, Provider],
+        agents: Agents,
+        admit: Admit,
+        clock: Clock,
+        max_call_s: int,
+    ) -> None:
+        self._desk = desk
+        self._control = control
+        self._journal = journal
+        self._providers = providers
+        self._agents = agents
+        self._admit = admit
+        self._clock = clock
+        self._max_call_s = max_call_s
+
+    async def place(self, wanted: PlaceCall) -> Response:
+        """201 and the call, or why not."""
+        order, faults = self._order(wanted)
+        if order is None:
+            return invalid_request(faults)
+        if reason := self._admit():
+            wait = {"Retry-After": str(RETRY_AFTER_S)}
+            return problem(503, f"busy.{reason}", "no further call can be taken", headers=wait)
+        call = await self._desk.open_ordered(order)
+        try:
+            name = await self._control.place(call, await self._desk.stream_url(call))
+        except RestError as refusal:
+            cause = refusal.code.replace(".", "_")
+            await self._note(call, self._ended(call, cause))
+            return from_error(refusal, call_id=call.call_id)
+        except Exception:
+            await self._note(call, self._ended(call, "internal_error"))
+            raise
+        call = await self._note(call, self._placed(name))
+        if call.state is CallState.ENDED or call.pending_end is not None:
+            await self._hang_up(call)  # somebody wanted it ended while it was being placed
+        return Response(json.dumps(public(call)), 201, media_type="application/json")
+
+    def _order(self, wanted: PlaceCall) -> tuple[Order | None, list[dict[str, str]]]:
+        faults = []
+        provider = self._providers.get(wanted.provider)
+        if provider is None or provider.rest is None:
+            faults.append(_fault("provider", "no carrier of this name can be asked to dial"))
+        agent = self._agent(wanted.agent)
+        if agent is None:
+            faults.append(_fault("agent", "no such agent"))
+        max_duration_s = wanted.max_duration_s or self._max_call_s
+        if max_duration_s > self._max_call_s:
+            faults.append(_fault("max_duration_s", f"at most {self._max_call_s}"))
+        if faults or agent is None:
+            return None, faults
+        order = Order(
+            provider=wanted.provider,
+            to=wanted.to,
+            from_=wanted.from_,
+            agent=agent.name,
+            variables=wanted.variables,
+            metadata=wanted.metadata,
+            ring_timeout_s=wanted.ring_timeout_s,
+            max_duration_s=max_duration_s,
+            record=wanted.record,
+        )
+        return order, []
+
+    def _agent(self, name: str | None) -> Agent | None:
+        if name is not None:
+            return self._agents.get(name)
+        return self._agents.choose(asked=None, dialled=None)[0]
+
+    def _placed(self, name: str) -> CallPlaced:
+        return CallPlaced(
+            event_id=f"placed.{name}", occurred_at=self._clock.utc(), provider_call_id=name
+        )
+
+    def _ended(self, call: Call, cause: str) -> CallEnded:
+        fault = cause == "internal_error"
+        outcome = Outcome.OUR_FAULT if fault else Outcome.CARRIER_FAILED
+        end = CallEnd(outcome, cause, "bridge" if fault else "carrier")
+        return CallEnded(
+            event_id=f"unplaced.{call.call_id}", occurred_at=self._clock.utc(), end=end
+        )
+
+    async def _note(self, call: Call, event: CallEvent) -> Call:
+        """The call after the event; it is written later when it cannot be now."""
+        try:
+            return (await self._desk.store.apply(call.call_id, event)).call
+        except (StoreAway, StaleCall):
+            self._journal.note(call.call_id, event)
+            return advance(call, event).call
+
+    async def _hang_up(self, call: Call) -> None:
+        try:
+            await self._control.hang_up(call)
+        except RestError as error:
+            log.warning("hang-up failed", call_id=call.call_id, code=error.code)
+
+
+async def once(
+    store: CallStore, key: str, body: bytes, answer: Callable[[], Awaitable[Response]]
+) -> Response:
+    """Answer a request that may be repeated under the same key: done once, told as often."""
+    if not 0 < len(key) <= KEY_LIMIT:
+        return problem(400, "idempotency.bad_key", f"1 to {KEY_LIMIT} characters")
+    digest = hashlib.sha256(_canonical(body)).hexdigest()
+    known = await store.begin(key, digest)
+    if known is not None:
+        return _known(known, digest)
+    try:
+        response = await answer()
+    except BridgeError:
+        await store.forget(key)
+        raise
+    with suppress(StoreAway):  # what was done is told, even if it cannot be remembered
+        if 200 <= response.status_code < 300:
+            text = bytes(response.body).decode()
+            await store.remember(key, Remembered(digest, response.status_code, text))
+        else:
+            await store.forget(key)
+    return response
+
+
+def _known(known: Remembered, digest: str) -> Response:
+    if known.digest != digest:
+        return problem(409, "idempotency.key_reused", "this key came with another request before")
+    if known.status is None:
+        wait = {"Retry-After": str(RETRY_AFTER_S)}
+        return problem(409, "idempotency.in_progress", "the first is not done yet", headers=wait)
+    return Response(known.body, known.status, media_type="application/json")
+
+
+def _canonical(body: bytes) -> bytes:
+    """The same bytes for the same JSON."""
+    return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _fault(field: str, message: str) -> dict[str, str]:
+    return {"pointer": f"/{field}", "message": message}

@@ -1,0 +1,228 @@
+"""What a webhook's news mean: a call taken, refused, connected again, let go, or moved on.
+
+A carrier that is answered in the reply and one that is answered by a REST call look the same from
+here: an Answer may have a flow, which runs after the reply, once per call.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from msgspec.structs import replace
+
+from providers.base import Answer, Flow, Notice, Provider, WebhookRequest, Webhooks
+from service.calls.control import Control
+from service.calls.desk import Desk
+from service.calls.errands import Errands
+from service.calls.journal import Journal
+from service.calls.mailbox import Mailbox
+from service.calls.metrics import Metrics
+from service.calls.phases import Phase, phase
+from service.clock import Clock
+from service.core.calls import (
+    Call,
+    CallAnswered,
+    CallEnd,
+    CallEnded,
+    CallEvent,
+    CallPlaced,
+    CallState,
+    Outcome,
+)
+from service.core.errors import CallGone, RestError, StaleCall, StoreAway
+from service.core.events import DtmfReceived, HangUpRequested
+
+Admit = Callable[[], str | None]
+"""Why no further call can be taken now; None: one can."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reception:
+    """Takes the news of all carriers."""
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        control: Control,
+        journal: Journal,
+        mailbox: Mailbox,
+        errands: Errands,
+        admit: Admit,
+        clock: Clock,
+        metrics: Metrics,
+        reattach_ms: int,
+    ) -> None:
+        self.metrics = metrics
+        self._desk = desk
+        self._store = desk.store
+        self._control = control
+        self._journal = journal
+        self._mailbox = mailbox
+        self._errands = errands
+        self._admit = admit
+        self._clock = clock
+        self._reattach = timedelta(milliseconds=reattach_ms)
+
+    async def take(self, provider: Provider, webhook: WebhookRequest) -> Answer:
+        """Do what a verified webhook asks for. StoreAway when that cannot be done or kept."""
+        hooks = provider.webhooks
+        if hooks is None:
+            return Answer()
+        notice = hooks.parse(webhook)
+        try:
+            answer = await self._answer(provider, hooks, notice)
+        except StoreAway:
+            if notice.call_id is None or notice.offer is not None or notice.asks_stream:
+                raise  # the carrier comes again
+            for event in notice.events:
+                self._journal.note(notice.call_id, event)
+            answer = hooks.acknowledge(notice)
+        return self._after_reply(answer)
+
+    async def _answer(self, provider: Provider, hooks: Webhooks, notice: Notice) -> Answer:
+        call = await self._known(provider, notice)
+        if call is None:
+            if notice.offer is None:
+                return hooks.acknowledge(notice)
+            if reason := self._admit():
+                self.metrics.calls_refused.labels(reason).inc()
+                return hooks.refuse(notice)
+            opened = await self._desk.open_offered(provider.name, notice.offer, notice.agent)
+            call = opened.call
+        for event in notice.events:
+            call = await self._apply(call, event)
+        if notice.digit is not None:
+            await self._press(call, notice, notice.digit)
+        if notice.offer is None and not notice.asks_stream:
+            self._hang_up_ghost(call, notice)
+            return hooks.acknowledge(notice)
+        if self._may_stream(call, offered=notice.offer is not None):
+            return await self._connect(hooks, call)
+        return await self._let_go(hooks, notice, call)
+
+    async def _known(self, provider: Provider, notice: Notice) -> Call | None:
+        """The call that the notice is about; what it says of two calls at once is not believed."""
+        call = None
+        if notice.call_id is not None:
+            call = await self._store.get(notice.call_id)
+        if call is None and notice.provider_call_id is not None:
+            call = await self._store.find(provider.name, notice.provider_call_id)
+        if call is None or call.provider != provider.name:
+            return None
+        if notice.provider_call_id in (None, call.provider_call_id):
+            return call
+        if call.provider_call_id is not None or notice.provider_call_id is None:
+            return None
+        # The carrier's first webhook may overtake its answer to our order to dial.
+        placed = CallPlaced(
+            event_id=f"placed.{notice.provider_call_id}",
+            occurred_at=self._clock.utc(),
+            provider_call_id=notice.provider_call_id,
+        )
+        return await self._apply(call, placed)
+
+    async def _apply(self, call: Call, event: CallEvent) -> Call:
+        try:
+            applied = await self._store.apply(call.call_id, event)
+        except (StoreAway, StaleCall):
+            self._journal.note(call.call_id, event)
+            return call
+        told_end = isinstance(event, CallEnded) and applied.fresh
+        if told_end and applied.call.state is not CallState.ENDED:
+            await self._tell_bridge(applied.call)
+        return applied.call
+
+    async def _tell_bridge(self, call: Call) -> None:
+        """The carrier says that the call is over: whoever holds its socket is to finish."""
+        cause = call.pending_end.cause if call.pending_end else "hangup"
+        await self._mailbox.send(call, HangUpRequested(cause, "carrier"))
+
+    async def _press(self, call: Call, notice: Notice, digit: str) -> None:
+        if call.state is CallState.ENDED or notice.event_id is None:
+            return
+        if await self._store.once(call.call_id, f"digit.{notice.event_id}"):
+            await self._mailbox.send(call, DtmfReceived(digit, channel="webhook"))
+
+    # Streams -----------------------------------------------------------------------------------
+
+    def _may_stream(self, call: Call, *, offered: bool) -> bool:
+        """Whether the carrier is to open a media socket, for the first time or once more."""
+        match phase(call):
+            case Phase.DIALLING | Phase.WAITING:
+                return True
+            case Phase.ATTACHED:
+                # Offered twice; or its stream broke off and our end of it has not noticed yet.
+                return offered or bool(self._reattach)
+            case Phase.LOST:
+                lost_at = call.stream_lost_at or call.created_at
+                return self._clock.utc() <= lost_at + self._reattach
+            case Phase.STOPPED | Phase.ENDING | Phase.OVER:
+                return False
+
+    async def _connect(self, hooks: Webhooks, call: Call) -> Answer:
+        url = await self._desk.stream_url(call)
+        answer = hooks.connect(call, url)
+        if answer.flow is None:
+            return answer
+        if await self._store.once(call.call_id, "connect"):
+            self._errands.send(self._connect_by_flow(call, lambda: hooks.connect(call, url)))
+        return replace(answer, flow=None)
+
+    async def _let_go(self, hooks: Webhooks, notice: Notice, call: Call) -> Answer:
+        answer = hooks.let_go(notice)
+        if answer.flow is None or await self._store.once(call.call_id, "let_go"):
+            return answer
+        return replace(answer, flow=None)
+
+    async def _connect_by_flow(self, call: Call, connect: Callable[[], Answer]) -> None:
+        try:
+            await self._control.persist(lambda: _flow(connect()))
+        except CallGone:
+            await self._fail(call, CallEnd(Outcome.CANCELED, "gone_before_answer", "caller"))
+        except RestError as error:
+            log.warning("answer refused", call_id=call.call_id, code=error.code)
+            cause = error.code.replace(".", "_")
+            await self._fail(call, CallEnd(Outcome.CARRIER_FAILED, cause, "carrier"))
+            await self._hang_up(call)
+
+    async def _fail(self, call: Call, end: CallEnd) -> None:
+        ended = CallEnded(
+            event_id=f"connect.{call.call_id}", occurred_at=self._clock.utc(), end=end
+        )
+        await self._apply(call, ended)
+
+    # After the reply ---------------------------------------------------------------------------
+
+    def _after_reply(self, answer: Answer) -> Answer:
+        """Refusing and letting go by REST: the carrier is not kept waiting for it."""
+        if answer.flow is not None:
+            self._errands.send(self._run_quietly(answer.flow))
+        return replace(answer, flow=None)
+
+    async def _run_quietly(self, flow: Flow[None]) -> None:
+        try:
+            await self._control.run(flow)
+        except RestError as error:
+            if not isinstance(error, CallGone):
+                log.warning("carrier refused", code=error.code)
+
+    def _hang_up_ghost(self, call: Call, notice: Notice) -> None:
+        """A call that is over for us lives on at the carrier: it is not to cost for hours."""
+        if call.ended_at is None:
+            return
+        for event in notice.events:
+            if isinstance(event, CallAnswered) and event.occurred_at > call.ended_at:
+                self._errands.send(self._hang_up(call))
+
+    async def _hang_up(self, call: Call) -> None:
+        try:
+            await self._control.hang_up(call)
+        except RestError as error:
+            log.warning("hang-up failed", call_id=call.call_id, code=error.code)
+
+
+def _flow(answer: Answer) -> Flow[None]:
+    if answer.flow is not None:
+        yield from answer.flow

@@ -1,0 +1,119 @@
+"""Calls that nobody speaks for any more are ended; calls of ours are kept alive.
+
+Every instance sweeps, so a call outlives any of them by a minute at the most. Nothing is judged
+for one lease after Redis was away, ours or not: their owners had no way to renew.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import structlog
+
+from service.calls.control import Control
+from service.calls.metrics import Metrics
+from service.calls.phases import Phase, phase, verdict
+from service.calls.store import CallStore, Overdue
+from service.clock import Clock
+from service.core.calls import Call, CallId
+from service.core.errors import RestError, StaleCall, StoreAway, UnknownCall
+
+EVERY_S = 1.0
+CLAIM_MS = 20_000
+"""If who took a call to end it dies over that, the next one tries: 15 + 20 s is under a minute."""
+HANG_UP_TIMEOUT_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Sweep:
+    """Ends calls whose lease ran out."""
+
+    def __init__(
+        self, store: CallStore, control: Control, *, clock: Clock, metrics: Metrics, lease_ms: int
+    ) -> None:
+        self._store = store
+        self._control = control
+        self._clock = clock
+        self._metrics = metrics
+        self._lease_s = lease_ms / 1000
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(self._lease_s)
+            try:
+                while True:
+                    await self.sweep(self._clock.utc())
+                    await asyncio.sleep(EVERY_S)
+            except StoreAway as away:
+                log.warning("sweep waits for the store", code=away.code)
+
+    async def sweep(self, now: datetime) -> None:
+        """Settle every call that is overdue now. StoreAway."""
+        overdue = await self._store.overdue(now, claim_ms=CLAIM_MS)
+        results = await asyncio.gather(
+            *(self._settle(one, now) for one in overdue), return_exceptions=True
+        )
+        for failure in results:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def _settle(self, overdue: Overdue, now: datetime) -> None:
+        call = await self._store.get(overdue.call_id)
+        if call is None or call.version != overdue.version:
+            return  # there was news of it after all
+        lost = phase(call) is Phase.LOST
+        if lost:  # the line may still be open, and nobody else will close it
+            await self._hang_up(call)
+        try:
+            await self._end(call, now)
+        except (StaleCall, UnknownCall):
+            return
+        if not lost:
+            await self._hang_up(call)
+
+    async def _end(self, call: Call, now: datetime) -> None:
+        """Only from the version that was judged: a call that is taken over meanwhile lives."""
+        for event in verdict(call, now):
+            call = (await self._store.apply(call.call_id, event, version=call.version)).call
+        if call.end is not None:
+            self._metrics.calls_swept.labels(call.end.cause).inc()
+            log.warning("call swept", call_id=call.call_id, cause=call.end.cause)
+
+    async def _hang_up(self, call: Call) -> None:
+        try:
+            async with asyncio.timeout(HANG_UP_TIMEOUT_S):
+                await self._control.hang_up(call)
+        except (RestError, TimeoutError) as error:
+            log.warning("hang-up failed", call_id=call.call_id, error=type(error).__name__)
+
+
+class Leases:
+    """Says of the calls held here that they live."""
+
+    def __init__(
+        self,
+        store: CallStore,
+        *,
+        clock: Clock,
+        lease_ms: int,
+        live_ids: Callable[[], Iterable[CallId]],
+        ended_elsewhere: Callable[[CallId], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._every_s = lease_ms / 3000
+        self._live_ids = live_ids
+        self._ended_elsewhere = ended_elsewhere
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            try:
+                gone = await self._store.renew(self._live_ids(), self._clock.utc())
+            except StoreAway:
+                gone = frozenset()
+            for call_id in gone:
+                self._ended_elsewhere(CallId(call_id))
+            await asyncio.sleep(self._every_s)

@@ -1,0 +1,118 @@
+"""`callbridge serve`: the service, on uvicorn.
+
+Told to stop, it first takes no more calls and waits for the live ones (CALLBRIDGE_DRAIN_SECONDS).
+"""
+
+import argparse
+import asyncio
+import gc
+import socket
+import sys
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from service import logs
+from service.app import reach_store
+from service.core.errors import BridgeError, ConfigError
+from service.settings import Settings, check_listen, load_or_exit
+
+
+def main(argv: list[str]) -> int:
+    """Run the service until it is told to stop."""
+    arguments = _parse(argv)
+    settings = load_or_exit()
+    logs.configure(settings.callbridge_log_format)
+    try:
+        check_listen(settings, host=arguments.host, workers=arguments.workers)
+        asyncio.run(reach_store(settings))
+    except ConfigError as error:
+        print(f"callbridge: the settings cannot be used\n{error.detail}", file=sys.stderr)
+        return 2
+    except BridgeError as error:
+        print(
+            f"callbridge: Redis does not answer ({error.detail}); REDIS_URL says where it is",
+            file=sys.stderr,
+        )
+        return 1
+    config = _config(arguments, settings)
+    try:
+        listening = _listen(arguments.host, arguments.port)
+    except OSError as error:
+        print(
+            f"callbridge: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}",
+            file=sys.stderr,
+        )
+        return 1
+    server = Server(config, settings.callbridge_drain_seconds)
+    if arguments.workers > 1:
+        Multiprocess(config, target=server.run, sockets=[listening]).run()
+        return 0
+    server.run(sockets=[listening])
+    return 0 if server.started else 1
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that lets live calls finish before it stops."""
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and take what is there to stay out of the garbage collector's rounds.
+
+        A full round over all the modules' objects holds the loop for 30 to 60 ms.
+        """
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then stop; a second interrupt stops at once."""
+        draining = asyncio.ensure_future(
+            self.config.loaded_app.state.exchange.drain(self._drain_seconds)
+        )
+        while not draining.done() and not self.force_exit:
+            await asyncio.wait({draining}, timeout=0.1)
+        draining.cancel()
+        await super().shutdown(sockets)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="callbridge serve", description="Run the service.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--workers", type=int, default=1, help="processes; more need a real Redis")
+    return parser.parse_args(argv)
+
+
+def _config(arguments: argparse.Namespace, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "service.app:from_environment",
+        factory=True,
+        host=arguments.host,
+        port=arguments.port,
+        workers=arguments.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.callbridge_max_message_bytes,
+        ws_ping_interval=None,  # frames come 50 times a second; the bridge notices when they stop
+        ws_per_message_deflate=False,  # carriers do not offer it, and it costs 300 kB a socket
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # paths hold tokens
+        proxy_headers=False,  # who is on loopback is decided by the socket
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.set_inheritable(True)
+    return listening

@@ -1,0 +1,1 @@
+"""The softphone: the page at `/`, with which a person puts themselves on the line."""

@@ -1,0 +1,116 @@
+"""A stage: the whole service and both carriers' twins in one process, wired to each other.
+
+Nothing goes over the network, so it runs on virtual time; chance and ids come from a seed, so that
+two runs are alike. Used by tests, the demo and replays.
+"""
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.app import create_app
+from service.clock import Clock, Ids
+from service.settings import Settings
+from service.twin.socket import dial_app
+from service.twin.telnyx import TelnyxTwin
+from service.twin.twilio import TwilioTwin
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+PUBLIC_URL = "http://127.0.0.1:8080"
+ACCOUNT_SID = "AC" + "0" * 31 + "1"
+AUTH_TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # noqa: S105  a carrier of our own knows it
+TELNYX_KEY = "KEY-on-stage"
+TELNYX_SEED = bytes(range(32))
+TELNYX_PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+CONNECTION_ID = "1000000000000000001"
+
+ENVIRONMENT = {
+    "CALLBRIDGE_PUBLIC_URL": PUBLIC_URL,
+    "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+    "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+    "TWILIO_API_BASE": "http://twilio.stage",
+    "TELNYX_API_KEY": TELNYX_KEY,
+    "TELNYX_PUBLIC_KEY": TELNYX_PUBLIC_KEY,
+    "TELNYX_CONNECTION_ID": CONNECTION_ID,
+    "TELNYX_API_BASE": "http://telnyx.stage/v2",
+}
+
+
+class Stage(Struct, frozen=True):
+    """What stands on it. `http` asks the service, as an operator on this machine."""
+
+    app: Starlette
+    http: httpx.AsyncClient
+    twilio: TwilioTwin
+    telnyx: TelnyxTwin
+
+
+@asynccontextmanager
+async def open_stage(
+    *,
+    agents: Path,
+    settings: Mapping[str, str] | None = None,
+    seed: int = 1,
+    twilio: Mapping[str, Any] | None = None,
+    telnyx: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Stage]:
+    """The service, started, with twins that call it and that it can call.
+
+    `settings` over those of the stage; `twilio` and `telnyx`: more arguments for the twins.
+    """
+    chance = random.Random(seed)
+    clock = Clock(EPOCH)
+    carriers = _Carriers()
+    app = create_app(
+        Settings.load({**ENVIRONMENT, "CALLBRIDGE_AGENTS": str(agents), **(settings or {})}),
+        clock=clock,
+        ids=Ids(clock, chance.randbytes),
+        carrier_transport=httpx.ASGITransport(carriers),
+    )
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=PUBLIC_URL) as http,
+    ):
+        dial = dial_app(app)
+        on_twilio = TwilioTwin(
+            http,
+            dial,
+            account_sid=ACCOUNT_SID,
+            auth_token=AUTH_TOKEN,
+            voice_url=f"{PUBLIC_URL}/twilio/voice",
+            chance=chance,
+            utc=clock.utc,
+            **(twilio or {}),
+        )
+        on_telnyx = TelnyxTwin(
+            http,
+            dial,
+            api_key=TELNYX_KEY,
+            seed=TELNYX_SEED,
+            connection_id=CONNECTION_ID,
+            webhook_url=f"{PUBLIC_URL}/telnyx/webhook",
+            chance=chance,
+            utc=clock.utc,
+            **(telnyx or {}),
+        )
+        carriers.apps = {"twilio.stage": on_twilio.app, "telnyx.stage": on_telnyx.app}
+        yield Stage(app, http, on_twilio, on_telnyx)
+
+
+class _Carriers:
+    """The carriers' REST APIs, by host name, once they are there."""
+
+    def __init__(self) -> None:
+        self.apps: dict[str, ASGIApp] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = dict(scope["headers"])[b"host"].decode()
+        await self.apps[host](scope, receive, send)

@@ -1,0 +1,105 @@
+"""How the world behaves around a call: who answers, how callbacks travel, how REST fails.
+
+All chance comes from the generator that is handed in, so that a run can be repeated.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from service.twin.caller import Step
+
+_WAIT_FOR_RECEIPT_S = 2.0  # a call does not stand still for a slow callback
+
+
+Result = Literal["answered", "busy", "no-answer", "rejected", "not-found", "failed"]
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What becomes of a call that the bridge places."""
+
+    result: Result = "answered"
+    ring_ms: int = 1000
+    steps: tuple[Step, ...] = ()  # what the person does after answering
+    machine: str = "human"  # what answering machine detection finds, in the carrier's word
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """How callbacks travel: `copies` of each, each late by a random time between two bounds.
+
+    `hold`: all are kept until the call is over and then come at once, in random order.
+    """
+
+    copies: int = 1
+    delay_ms: tuple[int, int] = (0, 0)
+    hold: bool = False
+
+
+class RestFault(Struct, frozen=True, kw_only=True):
+    """How the next REST request goes wrong: hang, html or status (429, 500, ...)."""
+
+    kind: Literal["hang", "html", "status"]
+    status: int = 500
+    executes: bool = False  # the command is carried out, only its answer goes wrong
+    retry_after_s: int | None = None
+
+
+class Courier:
+    """Carries one call's callbacks as a Delivery says."""
+
+    def __init__(self, delivery: Delivery, chance: random.Random) -> None:
+        self._delivery = delivery
+        self._chance = chance
+        self._held: list[Callable[[], Awaitable[None]]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def deliver(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Send it; waits for the receipt only when it is due at once, and then not for long."""
+        tasks = self.post(send)
+        if tasks and self._delivery.delay_ms[1] == 0:
+            await asyncio.wait(tasks, timeout=_WAIT_FOR_RECEIPT_S)
+
+    def post(self, send: Callable[[], Awaitable[None]]) -> list[asyncio.Task[None]]:
+        """Send it and wait for nothing."""
+        if self._delivery.hold:
+            self._held += [send] * self._delivery.copies
+            return []
+        return [self._start(send) for _ in range(self._delivery.copies)]
+
+    async def settle(self) -> None:
+        """Until everything has been delivered, held ones included. Raises what a delivery did."""
+        self._chance.shuffle(self._held)
+        for send in self._held:
+            self._start(send)
+        self._held.clear()
+        while self._under_way:
+            await asyncio.gather(*self._under_way)
+
+    def _start(self, send: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        delay_ms = self._chance.randint(*self._delivery.delay_ms)
+
+        async def travel() -> None:
+            await asyncio.sleep(delay_ms / 1000)
+            await send()
+            self._under_way.discard(task)
+
+        task = asyncio.create_task(travel(), name="twin callback")
+        self._under_way.add(task)
+        return task
+
+
+async def hang(request: Request) -> Response:
+    """Never answer; returns when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response(status_code=499)
+
+
+def html_page(status: int) -> Response:
+    """What a proxy says when the API behind it is gone."""
+    return HTMLResponse("<html><body><h1>Bad gateway</h1></body></html>", status)

@@ -1,0 +1,266 @@
+"""Telnyx, offline: the Call Control REST API, signed webhooks, and a way to call the bridge.
+
+Follows Telnyx's "Dial", "Sending Commands" and "API error codes"; stricter than the original, so
+that a misspelt parameter fails here and not in production.
+"""
+
+import asyncio
+import hmac
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.twin.behaviour import Courier, Delivery, Outcome, RestFault, hang, html_page
+from service.twin.caller import Caller, Step
+from service.twin.record import CallRecord, Warned, Watch
+from service.twin.socket import Dial
+from service.twin.telnyx_call import Account, Habits, TelnyxCall, new_control_id, new_uuid
+from service.twin.telnyx_params import ACTIONS, Body, Refusal, read_body, read_streaming
+from service.twin.telnyx_webhooks import Webhooks
+
+_COMMAND_ID_S = 60.0  # how long a command_id is remembered
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+class TelnyxTwin:
+    """One Telnyx account with one application. `app` is its REST API, under /v2."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        dial: Dial,
+        *,
+        api_key: str,
+        seed: bytes,
+        connection_id: str,
+        webhook_url: str,
+        delivery: Delivery | None = None,
+        habits: Habits | None = None,
+        watch: Watch | None = None,
+        chance: random.Random | None = None,
+        utc: Callable[[], datetime] = _utc,
+    ) -> None:
+        self.delivery = delivery or Delivery()
+        self.outcomes: dict[str, Outcome] = {}  # what becomes of calls to a number
+        self.default_outcome = Outcome()  # of calls to any other
+        self.faults: deque[RestFault] = deque()  # of the next REST requests
+        self.records: list[CallRecord] = []
+        self.calls: dict[str, TelnyxCall] = {}
+        self._chance = chance or random.Random()
+        self._api_key = api_key
+        self._webhook_url = webhook_url
+        self._dialled: dict[str, tuple[float, Body]] = {}  # by command_id
+        self._watch = watch
+        self._tasks: set[asyncio.Task[None]] = set()
+        webhooks = Webhooks(http, seed, utc)
+        self.public_key = webhooks.public_key
+        self._account = Account(
+            user_id=new_uuid(self._chance),
+            connection_id=connection_id,
+            webhooks=webhooks,
+            dial=dial,
+            chance=self._chance,
+            utc=utc,
+            habits=habits or Habits(),
+        )
+        self.app = Starlette(
+            routes=[
+                Route("/v2/calls", self._endpoint, methods=["POST"]),
+                Route("/v2/calls/{control_id}", self._endpoint, methods=["GET"]),
+                Route("/v2/calls/{control_id}/actions/{action}", self._endpoint, methods=["POST"]),
+            ]
+        )
+
+    @property
+    def warnings(self) -> list[Warned]:
+        """What the bridge did wrong, over all calls."""
+        return [warned for record in self.records for warned in record.warnings]
+
+    async def call(
+        self, to: str, from_: str, steps: Iterable[Step], *, patience_ms: int = 30_000
+    ) -> CallRecord:
+        """Call the bridge and see it through to the last webhook.
+
+        The person gives up when nobody answers for `patience_ms`.
+        """
+        order = {"webhook_url": self._webhook_url}
+        call = self._new("inbound", to, from_, steps, order)
+        await call.ring_in(patience_ms)
+        return call.record
+
+    async def settle(self) -> None:
+        """Until every call that Dial placed is over. Raises what went wrong in one."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def _new(
+        self, direction: str, to: str, from_: str, steps: Iterable[Step], order: Body
+    ) -> TelnyxCall:
+        record = CallRecord(
+            provider="telnyx",
+            call_id=new_control_id(self._chance),
+            direction=direction,
+            to=to,
+            from_=from_,
+            watch=self._watch,
+        )
+        courier = Courier(self.delivery, self._chance)
+        call = TelnyxCall(self._account, record, Caller(steps), order=order, courier=courier)
+        self.records.append(record)
+        self.calls[call.control_id] = call
+        return call
+
+    # REST
+
+    async def _endpoint(self, request: Request) -> Response:
+        fault = self.faults.popleft() if self.faults else None
+        if fault is None:
+            return await self._answer(request)
+        if fault.executes:
+            await self._answer(request)
+        return await _fail(request, fault)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            self._authenticate(request)
+            if "action" in request.path_params:
+                return JSONResponse(await self._act(request))
+            if request.method == "GET":
+                return JSONResponse(_resource(self._find(request)))
+            return JSONResponse(await self._dial(request))
+        except Refusal as refusal:
+            return JSONResponse(refusal.body(), refusal.status)
+
+    def _authenticate(self, request: Request) -> None:
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self._api_key}".encode()):
+            raise Refusal(401, "10009")
+
+    async def _dial(self, request: Request) -> Body:
+        body = read_body(await request.body(), "dial")
+        if body["connection_id"] != self._account.connection_id:
+            raise Refusal(422, "10015", "No such connection", "/connection_id")
+        now_s = asyncio.get_running_loop().time()
+        at_s, before = self._dialled.get(body.get("command_id", ""), (0.0, None))
+        if before is not None and now_s - at_s < _COMMAND_ID_S:
+            return before
+        outcome = self.outcomes.get(body["to"], self.default_outcome)
+        order = {"webhook_url": self._webhook_url, **body}
+        call = self._new("outbound", body["to"], body["from"], outcome.steps, order)
+        _log(call, request, body)
+        answer = _resource(call)
+        call.record.log("rest", "carrier", response={"status": 200, "body": answer})
+        self._dialled[body.get("command_id", call.control_id)] = (now_s, answer)
+        task = asyncio.create_task(call.ring_out(outcome, read_streaming(body)), name="twin call")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.sleep(self._account.habits.dial_answer_ms / 1000)
+        return answer
+
+    async def _act(self, request: Request) -> Body:
+        action = request.path_params["action"]
+        if action not in ACTIONS:
+            raise Refusal(404, "10005")
+        call = self._find(request)
+        body = await request.body()
+        try:
+            command = read_body(body, action)
+            _log(call, request, command)
+            if not self._seen(call, command):
+                _check_state(call, action)
+                _carry_out(call, action, command)
+                self._remember(call, command)
+        except Refusal as refusal:
+            error = {"status": refusal.status, "body": refusal.body()}
+            call.record.log("rest", "carrier", response=error)
+            raise
+        ok: Body = {"data": {"result": "ok"}}
+        call.record.log("rest", "carrier", response={"status": 200, "body": ok})
+        return ok
+
+    def _seen(self, call: TelnyxCall, command: Body) -> bool:
+        at_s = call.command_ids.get(command.get("command_id", ""))
+        return at_s is not None and asyncio.get_running_loop().time() - at_s < _COMMAND_ID_S
+
+    def _remember(self, call: TelnyxCall, command: Body) -> None:
+        if "command_id" in command:
+            call.command_ids[command["command_id"]] = asyncio.get_running_loop().time()
+
+    def _find(self, request: Request) -> TelnyxCall:
+        control_id = request.path_params["control_id"]
+        call = self.calls.get(control_id)
+        if call is None:
+            malformed = not control_id.startswith(("v2:", "v3:"))
+            raise Refusal(422, "90015") if malformed else Refusal(404, "10005")
+        return call
+
+
+def _check_state(call: TelnyxCall, action: str) -> None:
+    if call.state == "ended":
+        raise Refusal(422, "90018", "This call is no longer active and can't receive commands")
+    match action:
+        case "answer" | "reject" if not call.inbound:
+            raise Refusal(422, "90102")
+        case "answer" | "reject" if call.state == "answered":
+            raise Refusal(422, "10015", "The call has been answered already")
+        case "send_dtmf" | "streaming_start" | "streaming_stop" if call.state != "answered":
+            raise Refusal(422, "90034")
+        case "streaming_start" if call.streaming is not None:
+            raise Refusal(422, "90045")
+        case "streaming_stop" if call.streaming is None:
+            raise Refusal(422, "90048")
+        case _:
+            return
+
+
+def _carry_out(call: TelnyxCall, action: str, body: Body) -> None:
+    call.client_state = body.get("client_state", call.client_state)
+    match action:
+        case "answer":
+            call.answer(body, read_streaming(body))
+        case "reject":
+            call.reject(body["cause"])
+        case "hangup":
+            call.hang_up()
+        case "send_dtmf":
+            call.record.digits_sent.append(body["digits"])
+        case "streaming_start" | "streaming_stop":
+            call.stream(read_streaming(body))
+        case _:
+            return
+
+
+def _resource(call: TelnyxCall) -> Body:
+    ids = {"call_leg_id": call.leg_id, "call_session_id": call.session_id}
+    alive = call.state == "answered"
+    about = {"record_type": "call", "call_control_id": call.control_id, "is_alive": alive}
+    return {"data": about | ids}
+
+
+def _log(call: TelnyxCall, request: Request, body: Body) -> None:
+    what = {"method": request.method, "path": request.url.path, "json": body}
+    call.record.log("rest", "bridge", request=what)
+
+
+async def _fail(request: Request, fault: RestFault) -> Response:
+    if fault.kind == "hang":
+        return await hang(request)
+    if fault.kind == "html":
+        return html_page(fault.status)
+    code = "10011" if fault.status == 429 else str(fault.status)
+    response = JSONResponse(Refusal(fault.status, code).body(), fault.status)
+    if fault.status == 429:
+        reset_s = fault.retry_after_s or 1
+        limits = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "0"}
+        response.headers.update({**limits, "x-ratelimit-reset": str(reset_s)})
+    return response

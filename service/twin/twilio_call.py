@@ -1,0 +1,275 @@
+"""One call at the Twilio twin: from ringing to its last callback.
+
+It fetches and carries out TwiML, dials media streams, and yields to what REST commands: an update
+with TwiML abandons the running document, `completed` ends the call.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from urllib.parse import urlsplit
+
+from service.twin import twiml
+from service.twin.behaviour import Courier, Outcome
+from service.twin.caller import Caller
+from service.twin.line import Line, LineEnd
+from service.twin.playback import Playback
+from service.twin.record import CallRecord, StreamRecord
+from service.twin.socket import Socket, UpgradeRefused
+from service.twin.twilio_callbacks import TERMINAL, Account, Callbacks, Plan, new_sid
+from service.twin.twilio_media import TwilioMedia
+from service.twin.twilio_webhooks import signature
+
+_TWIML_TYPES = ("text/xml", "application/xml", "text/html")
+_OUTCOMES = {
+    "busy": "busy",
+    "no-answer": "no-answer",
+    "rejected": "busy",
+    "not-found": "failed",
+    "failed": "failed",
+}
+_SETUP_MS = 100  # between two steps of setting up a call
+
+
+class _Over(Exception):
+    """The call ends in this state."""
+
+    def __init__(self, status: str = "completed") -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class TwilioCall:
+    """A call leg; `status` is Twilio's word for where it is."""
+
+    def __init__(
+        self, account: Account, record: CallRecord, caller: Caller, *, plan: Plan, courier: Courier
+    ) -> None:
+        self.sid = record.call_id
+        self.record = record
+        self.status = "queued" if record.direction == "outbound" else "ringing"
+        self.duration_s: int | None = None
+        self._callbacks = Callbacks(account, record, plan, courier)
+        self._shared = account
+        self._caller = caller
+        self._plan = plan
+        self._line: Line | None = None
+        self._ordered = asyncio.Event()
+        self._order: twiml.Redirect | list[twiml.Verb] | None = None  # None: end the call
+
+    # What REST may do
+
+    def order_end(self) -> None:
+        """Status=completed or canceled."""
+        self._order = None
+        self._obey()
+
+    def order_document(self, order: twiml.Redirect | list[twiml.Verb]) -> None:
+        """Twiml=… or Url=…: the running document is abandoned."""
+        self._order = order
+        self._obey()
+
+    def _obey(self) -> None:
+        self._ordered.set()
+        if self._line is not None:
+            self._line.stop()
+
+    # Its life
+
+    async def ring_in(self, *, abandon: bool) -> None:
+        """An inbound call; with `abandon` the person gives up while the bridge still answers."""
+        await self._live(self._ring_in(abandon))
+
+    async def ring_out(self, outcome: Outcome) -> None:
+        """A call that REST placed."""
+        await self._live(self._ring_out(outcome))
+
+    async def _live(self, life: Awaitable[None]) -> None:
+        timer: asyncio.TimerHandle | None = None
+        try:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(self._plan.time_limit_s, self.order_end)
+            await life
+            await self._finish("completed")
+        except _Over as over:
+            await self._finish(over.status)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _ring_in(self, abandon: bool) -> None:
+        verbs = await self._fetch(self._plan.url, self._plan.method)
+        if abandon:
+            raise _Over("no-answer")
+        await self._follow(verbs)
+
+    async def _ring_out(self, outcome: Outcome) -> None:
+        await self._reach("initiated")
+        await self._ring(_SETUP_MS)
+        await self._reach("ringing")
+        patience_ms = self._plan.ring_timeout_s * 1000
+        await self._ring(min(outcome.ring_ms, patience_ms))
+        if outcome.ring_ms > patience_ms:
+            raise _Over("no-answer")
+        if outcome.result != "answered":
+            raise _Over(_OUTCOMES[outcome.result])
+        await self._answer()
+        self._callbacks.detected(outcome.machine)
+        if self._plan.url:
+            await self._follow(await self._fetch(self._plan.url, self._plan.method))
+        else:
+            await self._follow(self._parse(self._plan.document.encode(), "http://localhost/"))
+
+    async def _ring(self, ms: int) -> None:
+        await self._wait(ms)
+        if self._ordered.is_set():
+            raise _Over("canceled")
+
+    async def _answer(self) -> None:
+        if self.status in ("in-progress", *TERMINAL):
+            return
+        self.record.answered_at_ms = self.record.at_ms()
+        await self._reach("in-progress", "answered")
+
+    async def _finish(self, status: str) -> None:
+        answered = self.record.answered_at_ms
+        self.record.status = status
+        self.record.ended_at_ms = self.record.at_ms()
+        talked_ms = 0 if answered is None else self.record.ended_at_ms - answered
+        self.status, self.duration_s = status, -(-talked_ms // 1000)
+        await self._callbacks.completed(status, self.duration_s)
+        if self._plan.record and answered is not None:
+            self._callbacks.recorded(self.duration_s)
+        await self._callbacks.settle()
+
+    async def _reach(self, status: str, event: str = "") -> None:
+        self.status = status
+        await self._callbacks.progress(status, event or status)
+
+    # Documents
+
+    async def _follow(self, verbs: list[twiml.Verb] | None) -> None:
+        while verbs is not None:
+            verbs = await self._carry_out(verbs)
+
+    async def _carry_out(self, verbs: list[twiml.Verb]) -> list[twiml.Verb] | None:
+        for verb in verbs:
+            replaced = await self._do(verb)
+            if self._ordered.is_set():
+                return await self._take_order()
+            if replaced is not None:
+                return replaced
+        return None
+
+    async def _take_order(self) -> list[twiml.Verb]:
+        self._ordered.clear()
+        match self._order:
+            case None:
+                raise _Over
+            case twiml.Redirect(url, method):
+                return await self._fetch(url, method)
+            case verbs:
+                return verbs
+
+    async def _do(self, verb: twiml.Verb) -> list[twiml.Verb] | None:
+        if isinstance(verb, twiml.Reject) and self.status == "ringing":
+            raise _Over("busy" if verb.reason == "busy" else "failed")
+        await self._answer()
+        match verb:
+            case twiml.Stream():
+                return await self._connect(verb)
+            case twiml.Redirect(url, method):
+                return await self._fetch(url, method)
+            case twiml.Pause(seconds):
+                await self._wait(seconds * 1000)
+            case twiml.Spoken(text):
+                self.record.remark("hears_say", text)
+            case twiml.Hangup() | twiml.Reject():
+                raise _Over
+        return None
+
+    async def _connect(self, stream: twiml.Stream) -> list[twiml.Verb] | None:
+        end = await self._stream(stream)
+        if self._ordered.is_set():
+            return None
+        if end.kind == "hangup":
+            if stream.action and self._shared.action_after_hangup:
+                self.status = "completed"
+                await self._fetch(stream.action, stream.method)
+            raise _Over
+        if stream.action:
+            return await self._fetch(stream.action, stream.method)
+        return None
+
+    async def _fetch(self, url: str, method: str) -> list[twiml.Verb]:
+        response = await self._shared.webhooks.request(
+            self.record,
+            method=method,
+            url=url,
+            form=self._callbacks.form(self.status),
+            token=self._callbacks.token(),
+        )
+        if response is None:
+            raise self._application_error()
+        if not response.is_success:
+            self.record.warn("11200", f"{urlsplit(url).path} answered {response.status_code}")
+            raise self._application_error()
+        kind = response.headers.get("content-type", "").partition(";")[0].strip()
+        if response.content and kind not in _TWIML_TYPES:
+            self.record.warn("12300", f"{urlsplit(url).path} answered with {kind or 'no type'}")
+            raise self._application_error()
+        return self._parse(response.content, url)
+
+    def _parse(self, document: bytes, base_url: str) -> list[twiml.Verb]:
+        try:
+            return twiml.parse(document, base_url)
+        except twiml.TwimlFault as fault:
+            self.record.warn(fault.code, fault.detail)
+            raise self._application_error() from None
+
+    def _application_error(self) -> _Over:
+        return _Over("completed" if self.record.answered_at_ms is not None else "failed")
+
+    # The media stream
+
+    async def _stream(self, verb: twiml.Stream) -> LineEnd:
+        sid = new_sid(self._shared.chance, "MZ")
+        events = self._callbacks.of_stream(verb, sid)
+        socket = await self._open(verb.url)
+        if socket is None:
+            events.tell("stream-error", "31920: the upgrade was refused")
+            return LineEnd("refused")
+        dialect = TwilioMedia(
+            account_sid=self._shared.account_sid, call_sid=self.sid, stream_sid=sid
+        )
+        record = StreamRecord(sid, Playback(self.record.now_ms()), self.record.at_ms())
+        self.record.streams.append(record)
+        events.tell("stream-started")
+        line = self._line = Line(socket, dialect, self._caller, record=self.record, stream=record)
+        if self._ordered.is_set():
+            line.stop()
+        end = await line.run(*dialect.opening(verb.parameters))
+        self._line = None
+        if end.kind == "dropped":
+            events.tell("stream-error", "31903: broken pipe")
+        else:
+            events.tell("stream-stopped")
+        return end
+
+    async def _open(self, url: str) -> Socket | None:
+        headers = {
+            "user-agent": "Twilio.TmeWs/1.0",
+            "x-twilio-signature": signature(self._shared.auth_token, url),
+        }
+        self.record.log("stream", "carrier", open={"path": urlsplit(url).path})
+        try:
+            return await self._shared.dial(url, headers)
+        except UpgradeRefused as refused:
+            self.record.log("stream", "bridge", refused={"status": refused.status})
+            self.record.warn("31920", f"the upgrade was answered with {refused.status}")
+            return None
+
+    async def _wait(self, ms: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ms / 1000):
+                await self._ordered.wait()

@@ -1,0 +1,92 @@
+import asyncio
+
+from service.bridge.pacer import MARK_EVERY_MS, MAX_MESSAGE_MS, Pacer, Ticker
+from service.core.audio import PCMU_8K, AudioFrame, Party
+from service.core.commands import MarkEnd, PlaceMark, PlayAudio
+from service.core.events import TurnId
+from service.core.playout import Playout
+from service.replay import virtual
+
+TURN = TurnId("t1")
+
+
+def sound(ms: int, first_byte: int = 0) -> PlayAudio:
+    data = bytes((first_byte + at) % 256 for at in range(8 * ms))
+    return PlayAudio(AudioFrame(data, PCMU_8K, 0, ms, Party.AGENT), TURN)
+
+
+def sent_at(pacer: Pacer, now_ms: int) -> list[PlayAudio | PlaceMark]:
+    out = []
+    while due := pacer.next(now_ms):
+        out += due
+    return out
+
+
+def length_ms(commands: list[PlayAudio | PlaceMark]) -> int:
+    return sum(c.frame.duration_ms for c in commands if isinstance(c, PlayAudio))
+
+
+def test_sound_goes_out_at_once_up_to_the_lead_and_then_at_the_speed_of_speech() -> None:
+    pacer = Pacer(Playout(), lead_ms=200)
+    for _ in range(100):
+        pacer.play(sound(20))
+    assert length_ms(sent_at(pacer, 0)) == 200
+    assert length_ms(sent_at(pacer, 20)) == 20
+    for now_ms in range(40, 1020, 20):
+        assert length_ms(sent_at(pacer, now_ms)) == 20
+
+
+def test_long_sound_is_cut_into_messages_without_losing_a_byte() -> None:
+    pacer = Pacer(Playout(), lead_ms=100_000)
+    whole = sound(1010)
+    pacer.play(whole)
+    parts = [c.frame for c in sent_at(pacer, 0) if isinstance(c, PlayAudio)]
+    assert b"".join(part.data for part in parts) == whole.frame.data
+    assert max(part.duration_ms for part in parts) <= MAX_MESSAGE_MS
+    assert parts[-1].start_ms + parts[-1].duration_ms == 1010
+
+
+def test_marks_are_set_every_half_second_and_at_a_turns_end() -> None:
+    pacer = Pacer(Playout(), lead_ms=100_000)
+    for _ in range(60):
+        pacer.play(sound(20))
+    pacer.mark_end(MarkEnd(TURN))
+    out = sent_at(pacer, 0)
+    places = [at for at, command in enumerate(out) if isinstance(command, PlaceMark)]
+    per_mark = MARK_EVERY_MS // 20
+    assert places == [per_mark, 2 * per_mark + 1, len(out) - 1]
+
+
+def test_a_cleared_pacer_sends_nothing_more() -> None:
+    pacer = Pacer(Playout(), lead_ms=200)
+    pacer.play(sound(500))
+    sent_at(pacer, 0)
+    pacer.clear()
+    assert sent_at(pacer, 1000) == []
+    assert not pacer.waits()
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def tick(self, now_ms: int) -> None:
+        self.told.append(now_ms)
+
+
+def test_one_ticker_tells_every_listener_on_an_absolute_schedule() -> None:
+    first, second = Listener(), Listener()
+
+    async def main() -> None:
+        ticker = Ticker(lambda lag: None)
+        ticker.add(first)
+        ticking = asyncio.create_task(ticker.run())
+        await asyncio.sleep(1.001)
+        ticker.add(second)
+        ticker.remove(first)
+        await asyncio.sleep(1)
+        ticking.cancel()
+
+    virtual.run(main())
+    assert len(first.told) == len(second.told) == 50
+    assert first.told[:3] == [20, 40, 60]
