@@ -52,7 +52,7 @@ packages:
 	@$(check_python)
 	@$(PYTHON) tests/system_packages.py
 
-# The lock with the tools of tests and bench takes the other as a constraint, so that both agree on every version.
+# The second lock takes the first as a constraint, so that both agree on every version.
 lock: $(PY)
 	$(PIP) install --quiet --upgrade uv
 	$(call compile,,deploy/requirements.lock)

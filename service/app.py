@@ -5,9 +5,8 @@ service can run in one process on virtual time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import httpx
 import structlog
@@ -16,7 +15,6 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from providers.base import Provider
 from providers.catalog import catalog
-from service import logs
 from service.agents import AgentBook
 from service.ai.base import Engine
 from service.ai.echo import EchoEngine
@@ -34,7 +32,7 @@ from service.calls.desk import Desk
 from service.calls.errands import Errands
 from service.calls.guard import Guard
 from service.calls.journal import Journal
-from service.calls.mailbox import Mailbox
+from service.calls.mailbox import Letter, Mailbox
 from service.calls.metrics import Metrics
 from service.calls.phases import Limits as Patience
 from service.calls.placing import Placing
@@ -45,24 +43,20 @@ from service.calls.store import CallStore
 from service.calls.sweep import Leases, Sweep
 from service.clock import Clock, Ids
 from service.core.calls import CallId
-from service.core.events import ControlEvent, HangUpRequested
+from service.core.events import HangUpRequested
 from service.page import routes as page
-from service.settings import Settings, load_or_exit
+from service.settings import Settings
 
 APOLOGY = "I am sorry, something went wrong on our side. Please call again later. Goodbye."
 CARRIER_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 AGENTS_EVERY_S = 2.0
 ERRANDS_TIMEOUT_S = 5.0
 JOURNAL_TIMEOUT_S = 5.0
+RESTART_AFTER_S = 1.0
+
+Job = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
-
-
-def from_environment() -> Starlette:
-    """The service as this process's environment describes it: what a worker process starts."""
-    settings = load_or_exit()
-    logs.configure(settings.callbridge_log_format)
-    return create_app(settings)
 
 
 async def reach_store(settings: Settings) -> None:
@@ -169,6 +163,7 @@ class _Service:
             exchange=self.exchange,
             desk=self._desk,
             access=self._access,
+            mailbox=self._mailbox,
             start_timeout_ms=self._settings.callbridge_start_timeout_ms,
             insecure=self._settings.callbridge_insecure,
         )
@@ -253,8 +248,8 @@ class _Service:
     def _draining(self) -> bool:
         return self.exchange.draining
 
-    def _deliver(self, call_id: str, event: ControlEvent) -> None:
-        self.exchange.deliver(CallId(call_id), event)
+    def _deliver(self, call_id: CallId, event: Letter) -> None:
+        self.exchange.deliver(call_id, event)
 
     def _lagged(self, seconds: float) -> None:
         self._metrics.lagged(seconds)
@@ -270,27 +265,25 @@ class _Service:
             await stack.enter_async_context(self._http)
             await stack.enter_async_context(self._offline)
             self.exchange.apology = Apology(APOLOGY, (await self._offline.speak(APOLOGY)).pcm)
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job) for job in self._jobs()]
-                self._say_ready()
-                yield
-                await self.exchange.drain(0)
-                await self._errands.finish(ERRANDS_TIMEOUT_S)
-                await self._finish_journal()
-                for task in tasks:
-                    task.cancel()
+            tasks = [asyncio.create_task(_keep_up(job)) for job in self._jobs()]
+            stack.push_async_callback(_stop, tasks)
+            self._say_ready()
+            yield
+            await self.exchange.drain(0)
+            await self._errands.finish(ERRANDS_TIMEOUT_S)
+            await self._finish_journal()
 
-    def _jobs(self) -> list[Coroutine[Any, Any, None]]:
+    def _jobs(self) -> list[Job]:
         lease_ms = self._settings.callbridge_lease_ms
-        jobs = [
-            self._ticker.run(),
-            self._journal.run(),
-            self._sweep(lease_ms).run(),
-            self._leases(lease_ms).run(),
-            self._watch_agents(),
+        jobs: list[Job] = [
+            self._ticker.run,
+            self._journal.run,
+            self._sweep(lease_ms).run,
+            self._leases(lease_ms).run,
+            self._watch_agents,
         ]
         if not self._settings.embedded:  # the embedded store has no other instance to write to us
-            jobs.append(self._mailbox.run())
+            jobs.append(self._mailbox.run)
         return jobs
 
     def _sweep(self, lease_ms: int) -> Sweep:
@@ -316,8 +309,9 @@ class _Service:
     async def _watch_agents(self) -> None:
         while True:
             await asyncio.sleep(AGENTS_EVERY_S)
-            for fault in await asyncio.to_thread(self._agents.refresh):
-                log.warning("Agent file cannot be used, the old one stays", fault=fault)
+            faults = await asyncio.to_thread(self._agents.refresh)
+            if faults is not None:
+                log.warning("Agent files cannot be used, the old ones stay", faults=faults)
 
     async def _finish_journal(self) -> None:
         try:
@@ -337,6 +331,22 @@ class _Service:
             log.warning("No API key is set: the REST API answers this machine only")
         if settings.callbridge_insecure:
             log.warning("CALLBRIDGE_INSECURE: webhooks and sockets are let in unsigned")
+
+
+async def _keep_up(job: Job) -> None:
+    """Run a job that never ends; one that fails is logged and begun again."""
+    while True:
+        try:
+            await job()
+        except Exception:
+            log.exception("A job of the service failed and is begun again")
+        await asyncio.sleep(RESTART_AFTER_S)
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _patience(settings: Settings) -> Patience:

@@ -76,7 +76,7 @@ class Settings(BaseModel):
     @classmethod
     def _http_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("expected an http:// or https:// URL")
         if parts.query or parts.fragment or parts.username:
             raise ValueError("expected a URL without query, fragment or user")

@@ -16,15 +16,9 @@ from service.core.audio import MediaFormat
 from service.core.calls import CallId
 from service.core.commands import EngineCommand
 from service.core.events import EngineEvent
+from service.core.turns import PastTurn
 
 Emit = Callable[[EngineEvent], None]
-
-
-class PastTurn(Struct, frozen=True):
-    """What was said before this engine opened: by "agent" or "caller", as far as it was heard."""
-
-    who: str
-    text: str
 
 
 class Brief(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The line test: every frame goes straight back, byte for byte when the formats are equal.
 
-One endless turn. It hears nothing, says nothing of its own and cannot be interrupted.
+One endless turn, or the next one where a turn is cut off. It hears nothing and says nothing of its
+own.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from service.ai.base import Brief, Emit
 from service.core.audio import AudioFrame, Party
-from service.core.commands import EngineCommand, Hear
+from service.core.commands import EngineCommand, Hear, Interrupt
 from service.core.events import TurnAudio, TurnId, TurnStarted
 from service.media.convert import Converter
 from service.media.frames import Framer
@@ -25,31 +26,35 @@ class LoopbackEngine:
     @asynccontextmanager
     async def open(self, brief: Brief, emit: Emit) -> AsyncIterator["LoopbackTalk"]:
         """A line test of one call."""
-        yield LoopbackTalk(brief, emit, TurnId(self._new_id("turn")))
+        yield LoopbackTalk(brief, emit, self._new_id)
 
 
 class LoopbackTalk:
     """One call's line test."""
 
-    def __init__(self, brief: Brief, emit: Emit, turn_id: TurnId) -> None:
+    def __init__(self, brief: Brief, emit: Emit, new_id: Callable[[str], str]) -> None:
         self._emit = emit
-        self._turn_id = turn_id
-        self._started = False
+        self._new_id = new_id
+        self._turn_id: TurnId | None = None
         self._converter = Converter(brief.hears, brief.speaks)
         self._framer = Framer(brief.speaks, Party.AGENT)
 
     def do(self, command: EngineCommand, now_ms: int) -> None:  # noqa: ARG002
-        """Send a heard frame back; every other command means nothing here."""
-        if type(command) is not Hear:
-            return
-        if not self._started:
-            self._started = True
-            self._emit(TurnStarted(self._turn_id))
-        if self._converter.identity:
-            self._emit(TurnAudio(self._turn_id, command.frame))
-        else:
-            self._send_converted(command.frame)
+        """Send a heard frame back; a turn that was cut off is followed by another."""
+        if type(command) is Hear:
+            self._send_back(command.frame)
+        elif isinstance(command, Interrupt):
+            self._turn_id = None
 
-    def _send_converted(self, frame: AudioFrame) -> None:
+    def _send_back(self, frame: AudioFrame) -> None:
+        turn_id = self._turn_id or self._begin()
+        if self._converter.identity:
+            self._emit(TurnAudio(turn_id, frame))
+            return
         for converted in self._framer.push(self._converter.convert(frame.data)):
-            self._emit(TurnAudio(self._turn_id, converted))
+            self._emit(TurnAudio(turn_id, converted))
+
+    def _begin(self) -> TurnId:
+        self._turn_id = turn_id = TurnId(self._new_id("turn"))
+        self._emit(TurnStarted(turn_id))
+        return turn_id

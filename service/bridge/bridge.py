@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from providers.base import Provider, Wire
 from service.agents import Agent
-from service.ai.base import Brief, Engine, PastTurn, Talk
+from service.ai.base import Brief, Engine, Talk
 from service.bridge.link import NORMAL, Link
 from service.bridge.pacer import Pacer, Ticker
 from service.calls.control import Control
@@ -73,6 +73,7 @@ from service.core.events import (
     TurnText,
 )
 from service.core.playout import Playout
+from service.core.turns import PastTurn
 from service.media.convert import Converter
 from service.media.tones import dial_tones
 
@@ -91,6 +92,10 @@ END_GRACE_S = 1.5
 """After the stream's stop, how long the carrier's own word on how the call ended is waited for."""
 
 CLOSE_TIMEOUT_S = 1.0
+
+SOCKET_LOST = "socket_lost"
+
+BRIDGE_FAILED = CallEnd(Outcome.OUR_FAULT, "bridge_failed", "bridge")
 
 DIGITS = TurnId("digits")
 
@@ -172,6 +177,7 @@ class Bridge:
         self._over = asyncio.Event()
         self._end: CallEnd | None = None
         self._stopped_at: datetime | None = None
+        self._released = False
         self._malformed = 0
         self._errands: set[asyncio.Task[None]] = set()
 
@@ -181,17 +187,23 @@ class Bridge:
         """Hold the conversation until the call ends, and tell how it did. Never raises."""
         self._shared.ticker.add(self)
         try:
-            try:
-                await self._converse()
-            except BridgeError as fault:
-                self.take(EngineFailed(fault.code, fault.detail))
-                await self._over.wait()
+            await self._converse_or_apologise()
         except Exception:
             log.exception("Bridge failed", call_id=self.call.call_id)
-            self._end = CallEnd(Outcome.OUR_FAULT, "bridge_failed", "bridge")
         finally:
             self._shared.ticker.remove(self)
-        await self._wind_up(self._end or CallEnd(Outcome.OUR_FAULT, "bridge_failed", "bridge"))
+        if not self._released:
+            await self._wind_up(self._end or BRIDGE_FAILED)
+
+    async def _converse_or_apologise(self) -> None:
+        try:
+            await self._converse()
+        except BridgeError as fault:
+            self.take(EngineFailed(fault.code, fault.detail))
+        except Exception as fault:
+            log.exception("Engine crashed", call_id=self.call.call_id)
+            self.take(EngineFailed("engine.crashed", type(fault).__name__))
+        await self._over.wait()
 
     async def _converse(self) -> None:
         await self._started.wait()
@@ -211,6 +223,8 @@ class Bridge:
 
     async def _wind_up(self, end: CallEnd) -> None:
         """Leave nothing behind: the line hung up, the socket closed, the record complete."""
+        if end.cause == SOCKET_LOST and await self._is_held_elsewhere():
+            return
         now_ms = self._shared.clock.now_ms()
         self._carry_out(self._dialog.cut(now_ms), now_ms)
         if self._stopped_at is None:
@@ -226,6 +240,14 @@ class Bridge:
         if self._stopped_at is not None and self._provider.tells_end:
             await self._await_carriers_word()
         self._journal(CallEnded, at=ended_at, end=end)
+
+    async def _is_held_elsewhere(self) -> bool:
+        """The carrier may have opened its next socket to another instance."""
+        try:
+            call = await self._shared.store.get(self.call.call_id)
+        except BridgeError:
+            return False
+        return call is not None and call.owner not in (None, self._shared.instance)
 
     async def _await_carriers_word(self) -> None:
         """The carrier's webhook knows better how the call ended than the stream's stop does."""
@@ -247,6 +269,8 @@ class Bridge:
 
     async def serve(self, link: Link, wire: Wire, started: StreamStarted) -> None:
         """Carry this socket until it closes, or another one takes its place."""
+        if self._end is not None:
+            return
         line = Line(link, wire)
         previous, self._line = self._line, line
         if previous is not None:
@@ -268,7 +292,16 @@ class Bridge:
 
     def fail(self) -> None:
         """A fault of ours on the way from the socket: the call cannot go on."""
-        self._finish(CallEnd(Outcome.OUR_FAULT, "bridge_failed", "bridge"))
+        self._finish(BRIDGE_FAILED)
+
+    async def release(self) -> None:
+        """Another instance carries the call on: let go of it without a word."""
+        self._released = True
+        now_ms = self._shared.clock.now_ms()
+        self._carry_out(self._dialog.cut(now_ms), now_ms)
+        self._finish(BRIDGE_FAILED)
+        if self._line is not None:
+            await _close(self._line)
 
     def _attach(self, line: Line, started: StreamStarted) -> None:
         now_ms = self._shared.clock.now_ms()
@@ -362,7 +395,7 @@ class Bridge:
         if line is not None:
             self._watch(line, now_ms)
         elif self._lost_ms is not None and now_ms - self._lost_ms >= self._shared.reattach_ms:
-            self._finish(CallEnd(Outcome.CARRIER_FAILED, "socket_lost", "carrier"))
+            self._finish(CallEnd(Outcome.CARRIER_FAILED, SOCKET_LOST, "carrier"))
 
     def _watch(self, line: Line, now_ms: int) -> None:
         stuck = line.flush_began_ms is not None and now_ms - line.flush_began_ms > WRITE_TIMEOUT_MS
@@ -395,7 +428,7 @@ class Bridge:
                 self._carry_out(self._dialog.handle(event, now_ms), now_ms)
                 if isinstance(event, StreamStopped):
                     self._stopped_at = self._shared.clock.utc()
-                    self._finish(CallEnd(Outcome.COMPLETED, event.cause, "caller"))
+                    self._finish(CallEnd(Outcome.COMPLETED, "hangup", "caller"))
         finally:
             self._deciding = False
 

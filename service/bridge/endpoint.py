@@ -15,9 +15,10 @@ from service.bridge.exchange import Exchange
 from service.bridge.link import NORMAL, POLICY_VIOLATION, Link, SocketLink, upgrade_request
 from service.calls.access import Access
 from service.calls.desk import Desk
+from service.calls.mailbox import Mailbox
 from service.core.calls import Call, CallState, Direction
 from service.core.errors import BridgeError, ProtocolError, SignatureInvalid
-from service.core.events import StreamStarted
+from service.core.events import StreamStarted, TakenOver
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class MediaEndpoint:
         exchange: Exchange,
         desk: Desk,
         access: Access,
+        mailbox: Mailbox,
         start_timeout_ms: int,
         insecure: bool,
     ) -> None:
@@ -39,6 +41,7 @@ class MediaEndpoint:
         self._exchange = exchange
         self._desk = desk
         self._access = access
+        self._mailbox = mailbox
         self._start_timeout_s = start_timeout_ms / 1000
         self._insecure = insecure
 
@@ -97,6 +100,7 @@ class MediaEndpoint:
     async def _serve(self, call: Call, link: Link, wire: Wire, started: StreamStarted) -> None:
         bridge = self._exchange.find(call.call_id)
         if bridge is None:
+            await self._take_over(call)
             history = await self._desk.history(call)
             bridge = self._exchange.find(call.call_id) or self._exchange.open(
                 call, self._provider, history
@@ -108,6 +112,12 @@ class MediaEndpoint:
         except Exception:
             log.exception("Socket failed")
             bridge.fail()
+
+    async def _take_over(self, call: Call) -> None:
+        """Whoever held the call's last socket is to let go of it."""
+        fresh = await self._desk.store.get(call.call_id)
+        if fresh is not None and fresh.owner not in (None, self._exchange.shared.instance):
+            await self._mailbox.send(fresh, TakenOver())
 
     async def _await_start(self, link: Link, wire: Wire, call: Call | None) -> StreamStarted | None:
         """The stream's start; None when the peer goes first. ProtocolError when it takes too long.

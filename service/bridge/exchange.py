@@ -11,10 +11,12 @@ from msgspec import Struct
 
 from providers.base import Provider
 from service.agents import AgentBook
-from service.ai.base import Engine, PastTurn
+from service.ai.base import Engine
+from service.ai.missing import MissingEngine
 from service.bridge.bridge import Apology, Bridge, Shared
 from service.core.calls import Call, CallId
-from service.core.events import ControlEvent, HangUpRequested
+from service.core.events import ControlEvent, HangUpRequested, TakenOver
+from service.core.turns import PastTurn
 
 LAG_FADES = 0.97
 """From one tick to the next: to a fifth within a second."""
@@ -75,22 +77,28 @@ class Exchange:
     def open(self, call: Call, provider: Provider, history: Sequence[PastTurn]) -> Bridge:
         """A bridge for a call that has none here."""
         agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
-        engine = self._engines[agent.engine]
+        engine = self._engines.get(agent.engine) or MissingEngine(agent.engine)
         bridge = Bridge(
             call, agent, provider, engine, self.shared, history=history, apology=self.apology
         )
         self._bridges[call.call_id] = bridge
         self._empty.clear()
         self.shared.metrics.calls_live.set(len(self._bridges))
-        task = asyncio.create_task(self._keep(call.call_id, bridge), name="bridge")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._hold(asyncio.create_task(self._keep(call.call_id, bridge), name="bridge"))
         return bridge
 
-    def deliver(self, call_id: CallId, event: ControlEvent) -> None:
+    def _hold(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def deliver(self, call_id: CallId, event: ControlEvent | TakenOver) -> None:
         """Tell a live call something; nothing when it is not here any more."""
         bridge = self._bridges.get(call_id)
-        if bridge is not None:
+        if bridge is None:
+            return
+        if isinstance(event, TakenOver):
+            self._hold(asyncio.create_task(bridge.release(), name="release"))
+        else:
             bridge.take(event)
 
     async def drain(self, seconds: float) -> None:

@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from providers.base import Offer, Provider
 from service.agents import Agent
-from service.ai.base import PastTurn
 from service.calls.metrics import Metrics
 from service.calls.records import opening
 from service.calls.store import Applied, CallStore
@@ -16,6 +15,7 @@ from service.clock import Clock, Ids
 from service.core.calls import Call, CallId, CallState, Direction, Entry
 from service.core.errors import UnknownCall
 from service.core.events import StreamStarted
+from service.core.turns import PastTurn
 
 
 class Agents(Protocol):

@@ -77,6 +77,11 @@ class Journal:
                 self._metrics.journal_dropped.labels(refusal.code).inc()
                 log.warning("event not written", call_id=call_id, code=refusal.code)
                 return
+            except Exception:
+                # Whatever is wrong with this one event, the others are to be written.
+                self._metrics.journal_dropped.labels("unwritable").inc()
+                log.exception("event not written", call_id=call_id)
+                return
             else:
                 self._say_back()
                 return

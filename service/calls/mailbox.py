@@ -20,19 +20,22 @@ from service.core.events import (
     DtmfReceived,
     HangUpRequested,
     SayRequested,
+    TakenOver,
 )
 
 WAIT_MS = 1000
 AWAY_S = 0.5
 
-Deliver = Callable[[CallId, ControlEvent], None]
+Letter = ControlEvent | TakenOver
+Deliver = Callable[[CallId, Letter], None]
 """Give this to the bridge of this call; nothing happens when there is none here."""
 
-_KINDS: dict[str, type[ControlEvent]] = {
+_KINDS: dict[str, type[Letter]] = {
     "say": SayRequested,
     "digits": DigitsRequested,
     "hang_up": HangUpRequested,
     "dtmf": DtmfReceived,
+    "taken_over": TakenOver,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -47,7 +50,7 @@ class Mailbox:
         self._instance = instance
         self._deliver = deliver
 
-    async def send(self, call: Call, event: ControlEvent) -> bool:
+    async def send(self, call: Call, event: Letter) -> bool:
         """Tell the bridge that holds this call. False: none does. StoreAway."""
         if call.owner is None or not call.attached:
             return False
@@ -80,6 +83,6 @@ class Mailbox:
         self._deliver(CallId(str(fields.get("call_id"))), event)
 
 
-def _write(call_id: str, event: ControlEvent) -> str:
+def _write(call_id: str, event: Letter) -> str:
     letter = {"call_id": call_id, "kind": _NAMES[type(event)], "event": msgspec.to_builtins(event)}
     return msgspec.json.encode(letter).decode()

@@ -5,6 +5,7 @@ here: an Answer may have a flow, which runs after the reply, once per call.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -29,7 +30,7 @@ from service.core.calls import (
     CallState,
     Outcome,
 )
-from service.core.errors import CallGone, RestError, StaleCall, StoreAway
+from service.core.errors import CallGone, RestError, StaleCall, StoreAway, UnknownCall
 from service.core.events import DtmfReceived, HangUpRequested
 
 Admit = Callable[[], str | None]
@@ -99,7 +100,8 @@ class Reception:
             self._hang_up_ghost(call, notice)
             return hooks.acknowledge(notice)
         if self._may_stream(call, offered=notice.offer is not None):
-            return await self._connect(hooks, call)
+            with suppress(UnknownCall):  # it ended this very moment
+                return await self._connect(hooks, call)
         return await self._let_go(hooks, notice, call)
 
     async def _known(self, provider: Provider, notice: Notice) -> Call | None:

@@ -6,6 +6,7 @@ one atomic script. Audio never comes here. Follows section 6 of the interface.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,9 @@ PREFIX = "callbridge:"
 EVENTS = PREFIX + "events"
 LIVE = PREFIX + "calls:live"
 INDEX = PREFIX + "calls:index"  # every call_id, in the order of time since they are ULIDs
+
+ID = re.compile(r"[0-9A-Za-z_]{1,64}")
+"""What a call_id looks like: nothing that comes from outside may name another key of ours."""
 
 DAY_MS = 86_400_000
 TOKEN_TTL_MS = 2 * DAY_MS  # longer than any call; deleted at its end
@@ -124,6 +128,8 @@ class CallStore:
 
     async def get(self, call_id: str) -> Call | None:
         """The call, or None."""
+        if not ID.fullmatch(call_id):
+            return None
         fields = await self._ask("HGETALL", _call(call_id))
         return from_fields(fields) if fields else None
 
@@ -192,10 +198,13 @@ class CallStore:
     async def by_token(self, token: str) -> Call | None:
         """The live call that this token opens, or None."""
         call_id, _, given = token.partition(".")
-        if not token.isascii() or len(token) > 200:
+        if not ID.fullmatch(call_id):
             return None
         secret = await self._ask("GET", _token(call_id))
-        if not hmac.compare_digest((secret or "").encode(), given.encode()) or not secret:
+        if (
+            not hmac.compare_digest((secret or "").encode(), given.encode(errors="replace"))
+            or not secret
+        ):
             return None
         call = await self.get(call_id)
         return None if call is None or call.state is CallState.ENDED else call
@@ -295,6 +304,8 @@ class CallStore:
         return call
 
     async def _load(self, call_id: str, event_id: str) -> tuple[Call, bool]:
+        if not ID.fullmatch(call_id):
+            raise UnknownCall("call.unknown", "no such call")
         with reaching_redis():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(_call(call_id))

@@ -56,8 +56,10 @@ class Sweep:
             *(self._settle(one, now) for one in overdue), return_exceptions=True
         )
         for failure in results:
-            if isinstance(failure, BaseException):
+            if isinstance(failure, StoreAway):
                 raise failure
+            if isinstance(failure, BaseException):  # of one call: the others are swept all the same
+                log.error("call not swept", exc_info=failure)
 
     async def _settle(self, overdue: Overdue, now: datetime) -> None:
         call = await self._store.get(overdue.call_id)

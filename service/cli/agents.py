@@ -15,10 +15,17 @@ def main(argv: list[str]) -> int:
     checking = commands.add_parser("check", help="validate agent files")
     checking.add_argument("files", nargs="*", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
-    files: list[Path] = arguments.files or sorted(load_or_exit().callbridge_agents.glob("*.y*ml"))
+    files: list[Path] = arguments.files or _all_files()
+    if not files:
+        print("callbridge: no agent file is in the folder CALLBRIDGE_AGENTS", file=sys.stderr)
+        return 1
     faults = check(files)
     for fault in faults:
         print(fault, file=sys.stderr)
     if not faults:
         print(f"{len(files)} agent file{'s' * (len(files) != 1)} checked, no faults")
     return 1 if faults else 0
+
+
+def _all_files() -> list[Path]:
+    return sorted(load_or_exit().callbridge_agents.glob("*.y*ml"))

@@ -11,11 +11,11 @@ import msgspec
 from redis.exceptions import RedisError
 
 from providers.base import Finding, Flow, HttpRequest, HttpResponse, Provider
-from service.agents import check
+from service.agents import AgentBook
 from service.calls.control import Control
 from service.calls.redis import open_redis, reaching_redis
 from service.clock import Clock
-from service.core.errors import StoreAway
+from service.core.errors import ConfigError, StoreAway
 from service.settings import Settings, is_loopback
 
 OLDEST_REDIS = (6, 2)
@@ -63,15 +63,15 @@ async def redis(settings: Settings) -> list[Finding]:
     return [_redis_version(str(info["redis_version"])), _redis_memory(info)]
 
 
-def agent_files(settings: Settings) -> list[Finding]:
+def agents(settings: Settings) -> list[Finding]:
     """Whether there are agents, and what is wrong with their files."""
-    folder = settings.callbridge_agents
-    files = sorted(folder.glob("*.y*ml"))
-    if not files:
-        advice = "write an agent file, or correct CALLBRIDGE_AGENTS"
-        return [Finding("fail", f"no agent file is in {folder}", advice)]
-    faults = [Finding("fail", str(fault), "correct the file") for fault in check(files)]
-    return faults or [Finding("ok", f"{len(files)} agent files have no faults")]
+    book = AgentBook(settings.callbridge_agents)
+    try:
+        book.load()
+    except ConfigError as error:
+        advice = "correct the file, or CALLBRIDGE_AGENTS"
+        return [Finding("fail", fault, advice) for fault in error.detail.splitlines()]
+    return [Finding("ok", f"{len(book)} can be read: {', '.join(agent.name for agent in book)}")]
 
 
 async def openai(settings: Settings, control: Control) -> list[Finding]:

@@ -6,7 +6,8 @@ It changes nothing. Numbers are masked and no secret is shown, so its output can
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import httpx
 
@@ -16,6 +17,7 @@ from service import logs
 from service.calls.control import DEADLINE_S, Control
 from service.calls.metrics import Metrics
 from service.cli import checks
+from service.cli.rehearsal import rehearse
 from service.clock import Clock
 from service.core.errors import ConfigError
 from service.settings import Settings, environment
@@ -59,17 +61,25 @@ async def examine(
             examinations = [
                 ("public url", checks.public_url(settings, control)),
                 ("redis", checks.redis(settings)),
-                ("engine", checks.offline_engine()),
+                ("engine", rehearse()),
                 ("openai", checks.openai(settings, control)),
                 *((p.name, checks.carrier(p, control, Clock())) for p in providers.values()),
             ]
-            running = [(part, group.create_task(check)) for part, check in examinations]
+            running = [(part, group.create_task(_guarded(check))) for part, check in examinations]
             tell("api keys", checks.api_keys(settings))
-            tell("agents", checks.agent_files(settings))
+            tell("agents", checks.agents(settings))
             tell("carriers", checks.carriers(providers.values()))
             for part, task in running:
                 tell(part, await task)
     return well
+
+
+async def _guarded(check: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
+    """A URL among the settings may have a good form and lead nowhere at all, as port 99999."""
+    try:
+        return await check
+    except (httpx.InvalidURL, OverflowError):
+        return [Finding("fail", "a URL among its settings leads nowhere", "correct it")]
 
 
 def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Finding]]:

@@ -10,10 +10,11 @@ import socket
 import sys
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from starlette.applications import Starlette
 
 from service import logs
-from service.app import reach_store
+from service.app import create_app, reach_store
+from service.cli.workers import run_workers
 from service.core.errors import BridgeError, ConfigError
 from service.settings import Settings, check_listen, load_or_exit
 
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> int:
     try:
         check_listen(settings, host=arguments.host, workers=arguments.workers)
         asyncio.run(reach_store(settings))
+        app = create_app(settings)
     except ConfigError as error:
         print(f"callbridge: the settings cannot be used\n{error.detail}", file=sys.stderr)
         return 2
@@ -35,19 +37,17 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    config = _config(arguments, settings)
+    if arguments.workers > 1:
+        return run_workers(arguments.workers, host=arguments.host, port=arguments.port)
     try:
-        listening = _listen(arguments.host, arguments.port)
+        listening = _listen(arguments.host, arguments.port, share=arguments.share_port)
     except OSError as error:
         print(
             f"callbridge: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}",
             file=sys.stderr,
         )
         return 1
-    server = Server(config, settings.callbridge_drain_seconds)
-    if arguments.workers > 1:
-        Multiprocess(config, target=server.run, sockets=[listening]).run()
-        return 0
+    server = Server(app, settings)
     server.run(sockets=[listening])
     return 0 if server.started else 1
 
@@ -55,9 +55,10 @@ def main(argv: list[str]) -> int:
 class Server(uvicorn.Server):
     """A uvicorn server that lets live calls finish before it stops."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._drain_seconds = drain_seconds
+    def __init__(self, app: Starlette, settings: Settings) -> None:
+        super().__init__(_config(app, settings))
+        self._app = app
+        self._drain_seconds = settings.callbridge_drain_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and take what is there to stay out of the garbage collector's rounds.
@@ -70,9 +71,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop; a second interrupt stops at once."""
-        draining = asyncio.ensure_future(
-            self.config.loaded_app.state.exchange.drain(self._drain_seconds)
-        )
+        draining = asyncio.ensure_future(self._app.state.exchange.drain(self._drain_seconds))
         while not draining.done() and not self.force_exit:
             await asyncio.wait({draining}, timeout=0.1)
         draining.cancel()
@@ -84,16 +83,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--workers", type=int, default=1, help="processes; more need a real Redis")
+    parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
-def _config(arguments: argparse.Namespace, settings: Settings) -> uvicorn.Config:
+def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        "service.app:from_environment",
-        factory=True,
-        host=arguments.host,
-        port=arguments.port,
-        workers=arguments.workers,
+        app,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
@@ -109,10 +105,11 @@ def _config(arguments: argparse.Namespace, settings: Settings) -> uvicorn.Config
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, share: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if share:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((host, port))
-    listening.set_inheritable(True)
     return listening

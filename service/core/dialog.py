@@ -99,8 +99,10 @@ class Dialog:
                 return self._digit(event, now_ms)
             case StreamStarted():
                 return self._start(now_ms)
-            case StreamStopped() | StreamLost():
+            case StreamStopped():
                 return self.cut(now_ms)
+            case StreamLost():
+                return self._interrupt([*self._turns.values()], now_ms)
             case StreamFaulted():
                 return [Note("fault", {"code": event.code, "detail": event.detail})]
             case EndRequested():
@@ -203,18 +205,22 @@ class Dialog:
         cut = [turn for turn in self._turns.values() if turn.turn_id != APOLOGY]
         if not cut or self._protected in self._turns:
             return []
-        commands: list[Command] = [ClearAudio()]
-        for turn in cut:
+        commands: list[Command] = [ClearAudio(), *self._interrupt(cut, now_ms)]
+        if self._end is not None and self._end.ended_by == "agent":
+            self._end = None  # the goodbye was cut off: the person has more to say
+        return commands
+
+    def _interrupt(self, turns: list[AgentTurn], now_ms: int) -> list[Command]:
+        """These turns are heard no further: the engine is to remember only what was heard."""
+        commands: list[Command] = []
+        for turn in turns:
             heard_ms = self._playout.heard_ms(turn.turn_id, now_ms)
-            heard_text = turn.heard_text(heard_ms)
-            commands.append(Interrupt(turn.turn_id, heard_ms, heard_text))
+            commands.append(Interrupt(turn.turn_id, heard_ms, turn.heard_text(heard_ms)))
             commands += self._close(turn, heard_ms, now_ms)
             commands.append(
                 Note("agent.interrupted", {"turn_id": turn.turn_id, "heard_ms": heard_ms})
             )
         self._playout.clear(now_ms)
-        if self._end is not None and self._end.ended_by == "agent":
-            self._end = None  # the goodbye was cut off: the person has more to say
         return commands
 
     def _close(self, turn: AgentTurn, heard_ms: int, now_ms: int) -> list[Command]:

@@ -174,6 +174,11 @@ class HangUpRequested(Struct, frozen=True, gc=False):
     ended_by: EndedBy
 
 
+class TakenOver(Struct, frozen=True, gc=False):
+    """The carrier's next socket went to another instance, which carries the call on."""
+
+
 ControlEvent = SayRequested | DigitsRequested | HangUpRequested | DtmfReceived
+"""What is decided on like any other event of the call."""
 
 LiveEvent = MediaEvent | EngineEvent | ControlEvent

@@ -7,6 +7,13 @@ from msgspec import Struct
 from service.core.events import TurnId
 
 
+class PastTurn(Struct, frozen=True):
+    """What was said earlier in a call, by "agent" or "caller", as far as it was heard."""
+
+    who: str
+    text: str
+
+
 class Piece(Struct, frozen=True):
     """Some text and where in its turn's sound it begins."""
 

@@ -32,7 +32,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Delivery(Struct, frozen=True, kw_only=True):
     """How callbacks travel: `copies` of each, each late by a random time between two bounds.
 
-    `hold`: all are kept until the call is over and then come at once, in random order.
+    `hold`: all that the call can do without are kept until it is over, and then come at once, in
+    random order.
     """
 
     copies: int = 1
@@ -58,15 +59,20 @@ class Courier:
         self._held: list[Callable[[], Awaitable[None]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def deliver(self, send: Callable[[], Awaitable[None]]) -> None:
-        """Send it; waits for the receipt only when it is due at once, and then not for long."""
-        tasks = self.post(send)
+    async def deliver(self, send: Callable[[], Awaitable[None]], *, needed: bool = False) -> None:
+        """Send it; waits for the receipt only when it is due at once, and then not for long.
+
+        `needed`: the call cannot go on without it, so it is never held.
+        """
+        tasks = self.post(send, needed=needed)
         if tasks and self._delivery.delay_ms[1] == 0:
             await asyncio.wait(tasks, timeout=_WAIT_FOR_RECEIPT_S)
 
-    def post(self, send: Callable[[], Awaitable[None]]) -> list[asyncio.Task[None]]:
+    def post(
+        self, send: Callable[[], Awaitable[None]], *, needed: bool = False
+    ) -> list[asyncio.Task[None]]:
         """Send it and wait for nothing."""
-        if self._delivery.hold:
+        if self._delivery.hold and not needed:
             self._held += [send] * self._delivery.copies
             return []
         return [self._start(send) for _ in range(self._delivery.copies)]

@@ -7,7 +7,6 @@ the service must know of this carrier is printed first. Numbers, tokens and spee
 import argparse
 import asyncio
 import json
-import random
 import socket
 import sys
 from collections.abc import Sequence
@@ -143,6 +142,7 @@ def _twin(arguments: argparse.Namespace, http: httpx.AsyncClient, watch: "_Print
             voice_url=f"{arguments.bridge}/twilio/voice{query}",
             status_url=f"{arguments.bridge}/twilio/status",
             watch=watch,
+            keep_media=False,
         )
     return TelnyxTwin(
         http,
@@ -151,8 +151,8 @@ def _twin(arguments: argparse.Namespace, http: httpx.AsyncClient, watch: "_Print
         seed=arguments.seed,
         connection_id=env["TELNYX_CONNECTION_ID"],
         webhook_url=f"{arguments.bridge}/telnyx/webhook{query}",
-        chance=random.Random(),
         watch=watch,
+        keep_media=False,
     )
 
 

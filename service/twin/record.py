@@ -68,6 +68,7 @@ class CallRecord:
         to: str,
         from_: str,
         watch: "Watch | None" = None,
+        keep_media: bool = True,
     ) -> None:
         self.provider = provider
         self.call_id = call_id  # the carrier's: CallSid, call_control_id
@@ -83,11 +84,12 @@ class CallRecord:
         self.answered_at_ms: int | None = None
         self.ended_at_ms: int | None = None
         self._watch = watch
+        self._keep_media = keep_media  # half a megabyte a minute
         self._began_s = asyncio.get_running_loop().time()
 
     def at_ms(self) -> int:
         """Milliseconds since the call began."""
-        return int(self.now_ms())
+        return round(self.now_ms())
 
     def now_ms(self) -> float:
         """The same, not rounded."""
@@ -96,7 +98,8 @@ class CallRecord:
     def log(self, lane: str, from_: str, **what: Any) -> None:
         """Write a line: webhook, stream or rest; from carrier or bridge."""
         line = {"at_ms": self.at_ms(), "lane": lane, "from": from_, **what}
-        self.lines.append(line)
+        if self._keep_media or not _is_media(line):
+            self.lines.append(line)
         self._show(line)
 
     def warn(self, code: str, detail: str) -> None:
@@ -153,6 +156,11 @@ class CallRecord:
             heard += PCMU_SILENCE * (offset - len(heard))
             heard += stream.heard_pcmu()
         return bytes(heard)
+
+
+def _is_media(line: dict[str, Any]) -> bool:
+    message = line.get("message")
+    return isinstance(message, dict) and message.get("event") == "media"
 
 
 Watch = Callable[[CallRecord, dict[str, Any] | Warned | Remarked], None]

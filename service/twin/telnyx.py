@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import httpx
@@ -21,7 +21,8 @@ from service.twin.behaviour import Courier, Delivery, Outcome, RestFault, hang, 
 from service.twin.caller import Caller, Step
 from service.twin.record import CallRecord, Warned, Watch
 from service.twin.socket import Dial
-from service.twin.telnyx_call import Account, Habits, TelnyxCall, new_control_id, new_uuid
+from service.twin.telnyx_call import TelnyxCall
+from service.twin.telnyx_events import Account, Habits, new_control_id, new_uuid
 from service.twin.telnyx_params import ACTIONS, Body, Refusal, read_body, read_streaming
 from service.twin.telnyx_webhooks import Webhooks
 
@@ -44,9 +45,11 @@ class TelnyxTwin:
         seed: bytes,
         connection_id: str,
         webhook_url: str,
+        numbers: Sequence[str] = ("+14155550123",),
         delivery: Delivery | None = None,
         habits: Habits | None = None,
         watch: Watch | None = None,
+        keep_media: bool = True,
         chance: random.Random | None = None,
         utc: Callable[[], datetime] = _utc,
     ) -> None:
@@ -59,8 +62,10 @@ class TelnyxTwin:
         self._chance = chance or random.Random()
         self._api_key = api_key
         self._webhook_url = webhook_url
+        self._numbers = tuple(numbers)
         self._dialled: dict[str, tuple[float, Body]] = {}  # by command_id
         self._watch = watch
+        self._keep_media = keep_media  # in the records' lines
         self._tasks: set[asyncio.Task[None]] = set()
         webhooks = Webhooks(http, seed, utc)
         self.public_key = webhooks.public_key
@@ -75,9 +80,19 @@ class TelnyxTwin:
         )
         self.app = Starlette(
             routes=[
-                Route("/v2/calls", self._endpoint, methods=["POST"]),
-                Route("/v2/calls/{control_id}", self._endpoint, methods=["GET"]),
-                Route("/v2/calls/{control_id}/actions/{action}", self._endpoint, methods=["POST"]),
+                Route("/v2/calls", self._rest(self._dial), methods=["POST"]),
+                Route("/v2/calls/{control_id}", self._rest(self._read), methods=["GET"]),
+                Route(
+                    "/v2/calls/{control_id}/actions/{action}",
+                    self._rest(self._act),
+                    methods=["POST"],
+                ),
+                Route(
+                    "/v2/call_control_applications/{id}",
+                    self._rest(self._read_application),
+                    methods=["GET"],
+                ),
+                Route("/v2/phone_numbers", self._rest(self._read_numbers), methods=["GET"]),
             ]
         )
 
@@ -113,6 +128,7 @@ class TelnyxTwin:
             to=to,
             from_=from_,
             watch=self._watch,
+            keep_media=self._keep_media,
         )
         courier = Courier(self.delivery, self._chance)
         call = TelnyxCall(self._account, record, Caller(steps), order=order, courier=courier)
@@ -122,29 +138,50 @@ class TelnyxTwin:
 
     # REST
 
-    async def _endpoint(self, request: Request) -> Response:
-        fault = self.faults.popleft() if self.faults else None
-        if fault is None:
-            return await self._answer(request)
-        if fault.executes:
-            await self._answer(request)
-        return await _fail(request, fault)
+    def _rest(
+        self, command: Callable[[Request], Awaitable[Body]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            try:
+                self._authenticate(request)
+                return JSONResponse(await command(request))
+            except Refusal as refusal:
+                return JSONResponse(refusal.body(), refusal.status)
 
-    async def _answer(self, request: Request) -> Response:
-        try:
-            self._authenticate(request)
-            if "action" in request.path_params:
-                return JSONResponse(await self._act(request))
-            if request.method == "GET":
-                return JSONResponse(_resource(self._find(request)))
-            return JSONResponse(await self._dial(request))
-        except Refusal as refusal:
-            return JSONResponse(refusal.body(), refusal.status)
+        async def endpoint(request: Request) -> Response:
+            fault = self.faults.popleft() if self.faults else None
+            if fault is None:
+                return await answer(request)
+            if fault.executes:
+                await answer(request)
+            return await _fail(request, fault)
+
+        return endpoint
 
     def _authenticate(self, request: Request) -> None:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._api_key}".encode()):
             raise Refusal(401, "10009")
+
+    async def _read_application(self, request: Request) -> Body:
+        if request.path_params["id"] != self._account.connection_id:
+            raise Refusal(404, "10005")
+        application = {
+            "record_type": "call_control_application",
+            "id": self._account.connection_id,
+            "active": True,
+            "webhook_api_version": "2",
+            "webhook_event_url": self._webhook_url,
+            "outbound": {"outbound_voice_profile_id": "1"},
+        }
+        return {"data": application}
+
+    async def _read_numbers(self, _: Request) -> Body:
+        numbers = [{"phone_number": number, "status": "active"} for number in self._numbers]
+        return {"data": numbers, "meta": {"total_pages": 1, "page_number": 1}}
+
+    async def _read(self, request: Request) -> Body:
+        return _resource(self._find(request))
 
     async def _dial(self, request: Request) -> Body:
         body = read_body(await request.body(), "dial")
@@ -224,7 +261,7 @@ def _check_state(call: TelnyxCall, action: str) -> None:
 
 
 def _carry_out(call: TelnyxCall, action: str, body: Body) -> None:
-    call.client_state = body.get("client_state", call.client_state)
+    call.events.client_state = body.get("client_state", call.events.client_state)
     match action:
         case "answer":
             call.answer(body, read_streaming(body))
@@ -241,7 +278,7 @@ def _carry_out(call: TelnyxCall, action: str, body: Body) -> None:
 
 
 def _resource(call: TelnyxCall) -> Body:
-    ids = {"call_leg_id": call.leg_id, "call_session_id": call.session_id}
+    ids = {"call_leg_id": call.events.leg_id, "call_session_id": call.events.session_id}
     alive = call.state == "answered"
     about = {"record_type": "call", "call_control_id": call.control_id, "is_alive": alive}
     return {"data": about | ids}

@@ -5,16 +5,9 @@ leaves the person in silence; one that the carrier loses is dialled again.
 """
 
 import asyncio
-import base64
 import contextlib
-import random
-import uuid
-from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
-
-from msgspec import Struct
 
 from service.core.audio import Encoding, MediaFormat
 from service.twin.behaviour import Courier, Outcome
@@ -22,47 +15,10 @@ from service.twin.caller import Caller
 from service.twin.line import Line, LineEnd, drain, send
 from service.twin.playback import Playback
 from service.twin.record import CallRecord, StreamRecord
-from service.twin.socket import DeadAir, Dial, Socket, UpgradeRefused
-from service.twin.telnyx_media import TelnyxMedia, connected, stamp
+from service.twin.socket import DeadAir, Socket, UpgradeRefused
+from service.twin.telnyx_events import Account, Cause, Events, new_uuid
+from service.twin.telnyx_media import TelnyxMedia, connected
 from service.twin.telnyx_params import Body, Streaming
-from service.twin.telnyx_webhooks import Webhooks
-
-_RECORDING_SAVED_S = 1.0
-_DETECTION_S = 1.5
-
-
-class Habits(Struct, frozen=True, kw_only=True):
-    """Ways of Telnyx that its documents leave open: each test may choose."""
-
-    line_codec: Encoding = Encoding.PCMU  # of the call itself; PCMA on European legs
-    obeys_stream_codec: bool = True  # False: sound comes in the line's codec whatever was asked
-    redials: bool = True  # a socket that was lost is dialled again
-    redial_ms: int = 500
-    socket_while_ringing: bool = True  # Dial's socket opens before the answer
-    hangup_first: bool = False  # the webhook `call.hangup` before the socket's `stop`
-    dial_answer_ms: int = 0  # how long Dial's response takes: webhooks may outrun it
-    digit_webhooks: bool = True  # a key press is told by webhook, too
-
-
-class Account(Struct, frozen=True):
-    """The account, and what all its calls share."""
-
-    user_id: str
-    connection_id: str
-    webhooks: Webhooks
-    dial: Dial
-    chance: random.Random
-    utc: Callable[[], datetime]
-    habits: Habits
-
-
-class Cause(Struct, frozen=True):
-    """Why a call ended, in the words of `call.hangup`."""
-
-    hangup_cause: str
-    sip: str
-    source: str = "unknown"
-
 
 _OUTCOMES = {
     "busy": Cause("user_busy", "486", "callee"),
@@ -92,24 +48,19 @@ class TelnyxCall:
         courier: Courier,
     ) -> None:
         self.control_id = record.call_id
-        self.leg_id = new_uuid(account.chance)
-        self.session_id = new_uuid(account.chance)
         self.record = record
         self.state = "ringing"
         self.streaming: Streaming | None = None
-        self.client_state: str | None = order.get("client_state")
         self.command_ids: dict[str, float] = {}
         self._account = account
         self._caller = caller
         self._order = order  # Dial's body; an inbound call has its webhook_url alone
-        self._courier = courier
-        self._webhook_url: str = order["webhook_url"]
+        self.events = Events(account, record, order, courier)
         self._records = "record" in order
         self._news = asyncio.Event()  # a command came
         self._cause: Cause | None = None
         self._line: Line | None = None
         self._replaced: list[tuple[Socket, asyncio.Task[None]]] = []
-        self._began = account.utc()
 
     @property
     def inbound(self) -> bool:
@@ -122,7 +73,7 @@ class TelnyxCall:
         """`answer`."""
         self.state = "answered"
         self.streaming = streaming
-        self._webhook_url = body.get("webhook_url", self._webhook_url)
+        self.events.url = body.get("webhook_url", self.events.url)
         self._records = "record" in body
         self._news.set()
 
@@ -157,8 +108,7 @@ class TelnyxCall:
 
     async def ring_in(self, patience_ms: int) -> None:
         """An inbound call; the person gives up when nobody answers for `patience_ms`."""
-        about = {"direction": "incoming", "state": "parked", "calling_party_type": "pstn"}
-        await self._tell("call.initiated", **about)
+        await self.events.initiated("incoming", "parked")
         await self._ring(patience_ms)
         if self.state == "answered" or self._cause is not None:
             await self._converse()
@@ -168,7 +118,7 @@ class TelnyxCall:
     async def ring_out(self, outcome: Outcome, streaming: Streaming | None) -> None:
         """A call that Dial placed."""
         self.streaming = streaming
-        await self._tell("call.initiated", direction="outgoing", state="bridging")
+        await self.events.initiated("outgoing", "bridging")
         early = streaming is not None and self._account.habits.socket_while_ringing
         socket = await self._open(streaming) if streaming is not None and early else None
         patience_ms = self._order.get("timeout_secs", 30) * 1000
@@ -180,7 +130,8 @@ class TelnyxCall:
             self._cause = _OUTCOMES[outcome.result]
         if self._cause is None:
             self.state = "answered"
-            self._detect(outcome.machine)
+            if self._order.get("answering_machine_detection", "disabled") != "disabled":
+                self.events.detected(outcome.machine)
         elif socket is not None:
             self.record.log("stream", "carrier", close={"code": 1000})
             await socket.close()
@@ -195,23 +146,24 @@ class TelnyxCall:
     async def _converse(self, socket: Socket | None = None) -> None:
         if self._cause is None:
             self.record.answered_at_ms = self.record.at_ms()
-            await self._tell("call.answered", state="answered", start_time=stamp(self._began))
+            await self.events.answered()
             limit_s = self._order.get("time_limit_secs", 14_400)
             over = Cause("time_limit", "200")
             timer = asyncio.get_running_loop().call_later(limit_s, self._end, over)
-            while self._cause is None:
-                await self._next_stream(socket)
-                socket = None
-            timer.cancel()
+            try:
+                while self._cause is None:
+                    await self._next_stream(socket)
+                    socket = None
+            finally:
+                timer.cancel()
         await self._finish(self._cause or Cause("unspecified", "unspecified"))
 
     async def _finish(self, cause: Cause) -> None:
         await self._tell_hangup(cause)
         self.record.ended_at_ms = self.record.at_ms()
         if self._records and self.record.answered_at_ms is not None:
-            await asyncio.sleep(_RECORDING_SAVED_S)
-            await self._tell_recording()
-        await self._courier.settle()
+            await self.events.recorded()
+        await self.events.settle()
         for socket, watching in self._replaced:
             watching.cancel()
             await socket.close()
@@ -225,7 +177,7 @@ class TelnyxCall:
         if streaming is not None and socket is None:
             socket = await self._open(streaming)
             if socket is None:
-                await self._tell_stream_failed(streaming)
+                await self.events.stream_failed(streaming.url)
                 self.streaming = streaming = None
         if streaming is None or socket is None:
             end = await self._silence()
@@ -256,14 +208,14 @@ class TelnyxCall:
         self.record.streams.append(stream)
         if streaming.muted_because:
             self.record.warn("never_heard", streaming.muted_because)
-        self._courier.post(self._event("streaming.started", stream_url=streaming.url))
+        self.events.post("streaming.started", stream_url=streaming.url)
         habits = self._account.habits
         asked = streaming.codec if habits.obeys_stream_codec else None
         end = await self._run_line(socket, asked or habits.line_codec, stream)
         if end.kind == "redial":
             self._watch(socket, stream)
         else:
-            self._courier.post(self._event("streaming.stopped", stream_url=streaming.url))
+            self.events.post("streaming.stopped", stream_url=streaming.url)
         return end
 
     async def _run_line(self, socket: Socket, encoding: Encoding, stream: StreamRecord) -> LineEnd:
@@ -280,7 +232,7 @@ class TelnyxCall:
             self._caller,
             record=self.record,
             stream=stream,
-            on_key=self._tell_key,
+            on_key=self._tell_key if self._account.habits.digit_webhooks else None,
             before_stop=self._hangup_first,
         )
         if self._news.is_set():
@@ -311,45 +263,18 @@ class TelnyxCall:
         call: dict[str, Any] = {
             "user_id": self._account.user_id,
             "call_control_id": self.control_id,
-            "call_session_id": self.session_id,
+            "call_session_id": self.events.session_id,
             "from": self.record.from_,
             "to": self.record.to,
         }
-        if self.client_state is not None:
-            call["client_state"] = self.client_state
+        if self.events.client_state is not None:
+            call["client_state"] = self.events.client_state
         if self.streaming is not None and self.streaming.parameters:
             call["custom_parameters"] = self.streaming.parameters
         return call
 
-    # Webhooks
-
-    async def _tell(self, event_type: str, **extra: Any) -> None:
-        await self._courier.deliver(self._event(event_type, **extra))
-
-    def _event(self, event_type: str, **extra: Any) -> Callable[[], Awaitable[None]]:
-        """One event; copies and later attempts of it carry the same id."""
-        payload: dict[str, Any] = {
-            "call_control_id": self.control_id,
-            "call_leg_id": self.leg_id,
-            "call_session_id": self.session_id,
-            "connection_id": self._account.connection_id,
-            "client_state": self.client_state,
-            "from": self.record.from_,
-            "to": self.record.to,
-        }
-        event = {
-            "record_type": "event",
-            "event_type": event_type,
-            "id": new_uuid(self._account.chance),
-            "occurred_at": stamp(self._account.utc()),
-            "payload": payload | extra,
-        }
-        url = self._webhook_url
-
-        async def send_it() -> None:
-            await self._account.webhooks.send(self.record, url, event)
-
-        return send_it
+    def _tell_key(self, digit: str) -> None:
+        self.events.post("call.dtmf.received", digit=digit)
 
     async def _hangup_first(self) -> None:
         if self._account.habits.hangup_first and (self._cause or not self._news.is_set()):
@@ -361,57 +286,4 @@ class TelnyxCall:
             return
         self.state = "ended"
         self.record.status = cause.hangup_cause
-        quality = {
-            "inbound": {"mos": "4.50", "jitter_max_variance": "0.00", "packet_count": "1200"},
-            "outbound": {"packet_count": "1100", "skip_packet_count": "0"},
-        }
-        await self._tell(
-            "call.hangup",
-            hangup_cause=cause.hangup_cause,
-            hangup_source=cause.source,
-            sip_hangup_cause=cause.sip,
-            start_time=stamp(self._began),
-            end_time=stamp(self._account.utc()),
-            call_quality_stats=None if self.record.answered_at_ms is None else quality,
-        )
-
-    async def _tell_recording(self) -> None:
-        at = stamp(self._account.utc())
-        urls = {"wav": f"https://recordings.example/{self.leg_id}.wav"}
-        about = {"recording_id": new_uuid(self._account.chance), "channels": "single"}
-        times = {"recording_started_at": stamp(self._began), "recording_ended_at": at}
-        await self._tell("call.recording.saved", **about, **times, recording_urls=urls)
-
-    async def _tell_stream_failed(self, streaming: Streaming) -> None:
-        await self._tell(
-            "streaming.failed",
-            failure_reason="connection_failed",
-            stream_id=new_uuid(self._account.chance),
-            stream_params={"stream_url": streaming.url, "track": "inbound_track"},
-            stream_type="websocket",
-        )
-
-    def _tell_key(self, digit: str) -> None:
-        if self._account.habits.digit_webhooks:
-            self._courier.post(self._event("call.dtmf.received", digit=digit))
-
-    def _detect(self, machine: str) -> None:
-        if self._order.get("answering_machine_detection", "disabled") == "disabled":
-            return
-        tell = self._event("call.machine.detection.ended", result=machine)
-
-        async def later() -> None:
-            await asyncio.sleep(_DETECTION_S)
-            await tell()
-
-        self._courier.post(later)
-
-
-def new_uuid(chance: random.Random) -> str:
-    """A UUID from this chance."""
-    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
-
-
-def new_control_id(chance: random.Random) -> str:
-    """A call_control_id: a version and URL-safe base64."""
-    return f"v3:{base64.urlsafe_b64encode(chance.randbytes(24)).decode()}"
+        await self.events.hangup(cause, answered=self.record.answered_at_ms is not None)

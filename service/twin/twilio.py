@@ -9,7 +9,7 @@ import base64
 import hmac
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from service.twin import twiml
 from service.twin.behaviour import Courier, Delivery, Outcome, RestFault, hang, html_page
-from service.twin.caller import Caller, Step
+from service.twin.caller import Caller, Redial, Step
 from service.twin.record import CallRecord, Warned, Watch
 from service.twin.socket import Dial
 from service.twin.twilio_call import TwilioCall
@@ -48,10 +48,12 @@ class TwilioTwin:
         auth_token: str,
         voice_url: str,
         status_url: str = "",
+        numbers: Sequence[str] = ("+14155550123",),
         api_keys: Mapping[str, str] | None = None,
         delivery: Delivery | None = None,
         action_after_hangup: bool = False,
         watch: Watch | None = None,
+        keep_media: bool = True,
         chance: random.Random | None = None,
         utc: Callable[[], datetime] = _utc,
     ) -> None:
@@ -62,9 +64,11 @@ class TwilioTwin:
         self.records: list[CallRecord] = []
         self.calls: dict[str, TwilioCall] = {}
         self._chance = chance or random.Random()
+        self._numbers = tuple(numbers)
         self._voice = Plan(url=voice_url, status_url=status_url)
         self._credentials = {account_sid: auth_token, **(api_keys or {})}
         self._watch = watch
+        self._keep_media = keep_media  # in the records' lines
         self._tasks: set[asyncio.Task[None]] = set()
         self._account = Account(
             account_sid=account_sid,
@@ -78,6 +82,7 @@ class TwilioTwin:
         self.app = Starlette(
             routes=[
                 Route(f"{_ROOT}.json", self._rest(_read_account), methods=["GET"]),
+                Route(f"{_ROOT}/IncomingPhoneNumbers.json", self._rest(self._read_numbers)),
                 Route(f"{_ROOT}/Calls.json", self._rest(self._create), methods=["POST"]),
                 Route(f"{_ROOT}/Calls/{{sid}}.json", self._rest(self._read), methods=["GET"]),
                 Route(f"{_ROOT}/Calls/{{sid}}.json", self._rest(self._update), methods=["POST"]),
@@ -115,7 +120,11 @@ class TwilioTwin:
             to=to,
             from_=from_,
             watch=self._watch,
+            keep_media=self._keep_media,
         )
+        steps = tuple(steps)
+        if any(isinstance(step, Redial) for step in steps):
+            raise ValueError("Twilio never dials a second socket for a stream")
         courier = Courier(self.delivery, self._chance)
         call = TwilioCall(self._account, record, Caller(steps), plan=plan, courier=courier)
         self.records.append(record)
@@ -154,6 +163,13 @@ class TwilioTwin:
     def _knows(self, given: str) -> bool:
         pairs = (base64.b64encode(f"{k}:{v}".encode()) for k, v in self._credentials.items())
         return any(hmac.compare_digest(given.encode(), pair) for pair in pairs)
+
+    async def _read_numbers(self, _: Request) -> Response:
+        numbers = [
+            {"phone_number": number, "voice_url": self._voice.url, "voice_method": "POST"}
+            for number in self._numbers
+        ]
+        return JSONResponse({"incoming_phone_numbers": numbers, "next_page_uri": None})
 
     async def _create(self, request: Request) -> Response:
         form = create_form(await request.body())

@@ -54,6 +54,7 @@ class TwilioCall:
         self._caller = caller
         self._plan = plan
         self._line: Line | None = None
+        self._time_limit: asyncio.TimerHandle | None = None
         self._ordered = asyncio.Event()
         self._order: twiml.Redirect | list[twiml.Verb] | None = None  # None: end the call
 
@@ -85,17 +86,11 @@ class TwilioCall:
         await self._live(self._ring_out(outcome))
 
     async def _live(self, life: Awaitable[None]) -> None:
-        timer: asyncio.TimerHandle | None = None
         try:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._plan.time_limit_s, self.order_end)
             await life
             await self._finish("completed")
         except _Over as over:
             await self._finish(over.status)
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     async def _ring_in(self, abandon: bool) -> None:
         verbs = await self._fetch(self._plan.url, self._plan.method)
@@ -129,9 +124,13 @@ class TwilioCall:
         if self.status in ("in-progress", *TERMINAL):
             return
         self.record.answered_at_ms = self.record.at_ms()
+        loop = asyncio.get_running_loop()
+        self._time_limit = loop.call_later(self._plan.time_limit_s, self.order_end)
         await self._reach("in-progress", "answered")
 
     async def _finish(self, status: str) -> None:
+        if self._time_limit is not None:
+            self._time_limit.cancel()
         answered = self.record.answered_at_ms
         self.record.status = status
         self.record.ended_at_ms = self.record.at_ms()

@@ -16,8 +16,8 @@ from msgspec import Struct
 from service.twin.behaviour import Courier
 from service.twin.record import CallRecord
 from service.twin.socket import Dial
-from service.twin.twiml import Stream
 from service.twin.twilio_webhooks import Form, Webhooks
+from service.twin.twiml import Stream
 
 TERMINAL = ("completed", "busy", "no-answer", "failed", "canceled")
 _SIP = {"completed": "200", "busy": "486", "no-answer": "487", "failed": "404", "canceled": "487"}

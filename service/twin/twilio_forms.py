@@ -115,7 +115,7 @@ def read_plan(form: Form) -> Plan:
         status_method=first(form, "StatusCallbackMethod", "POST"),
         status_events=tuple(form.get("StatusCallbackEvent", ["completed"])),
         ring_timeout_s=_within(form, "Timeout", 60, 1, 600),
-        time_limit_s=_within(form, "TimeLimit", 14_400, 1, 86_400),
+        time_limit_s=_within(form, "TimeLimit", 14_400, 60, 86_400),
         amd_url=first(form, "AsyncAmdStatusCallback") if "MachineDetection" in form else "",
         record=first(form, "Record") == "true",
         recording_url=first(form, "RecordingStatusCallback"),

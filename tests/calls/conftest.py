@@ -67,5 +67,6 @@ async def house(redis: Redis, clock: StoppedClock) -> AsyncIterator[House]:
 @pytest.fixture
 async def neighbour(redis: Redis, clock: StoppedClock, house: House) -> AsyncIterator[House]:
     """Another instance over the same Redis, and the same carriers."""
-    async with at_work(House(redis, clock, instance="B", carrier=house.carrier)) as house_b:
-        yield house_b
+    other = House(redis, clock, instance="B", carrier=house.carrier)
+    async with at_work(other, reads_mail=True):
+        yield other

@@ -1,7 +1,7 @@
 """A carrier small enough to see through, and the agents of a house."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import httpx
@@ -148,9 +148,14 @@ class FakeCarrierApi:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, list[int]] = {}
         """Statuses for what is asked next, by path; 200 when there are none; 0: no answer."""
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """Happens once, while the next request is being answered."""
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append((request.url.path[1:], json.loads(request.content)))
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         statuses = self.answers.get(request.url.path[1:])
         status = statuses.pop(0) if statuses else 200
         if status == 0:

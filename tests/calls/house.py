@@ -17,7 +17,7 @@ from service.calls.desk import Desk
 from service.calls.errands import Errands
 from service.calls.guard import Guard
 from service.calls.journal import Journal
-from service.calls.mailbox import Mailbox
+from service.calls.mailbox import Letter, Mailbox
 from service.calls.metrics import Metrics
 from service.calls.phases import Limits
 from service.calls.placing import Placing
@@ -27,7 +27,6 @@ from service.calls.store import CallStore
 from service.calls.sweep import Sweep
 from service.clock import Ids
 from service.core.calls import CallId
-from service.core.events import ControlEvent
 from tests.calls.fakes import FakeAgents, FakeCarrierApi, fake_provider
 from tests.calls.samples import StoppedClock
 
@@ -50,7 +49,7 @@ class House:
     ) -> None:
         self.clock = clock
         self.carrier = carrier or FakeCarrierApi()
-        self.told: list[tuple[CallId, ControlEvent]] = []
+        self.told: list[tuple[CallId, Letter]] = []
         self.heard = asyncio.Event()
         self.full: str | None = None
         self.draining = False
@@ -136,7 +135,7 @@ class House:
             exception_handlers=exception_handlers,
         )
 
-    def _deliver(self, call_id: CallId, event: ControlEvent) -> None:
+    def _deliver(self, call_id: CallId, event: Letter) -> None:
         self.told.append((call_id, event))
         self.heard.set()
 
@@ -149,9 +148,11 @@ class House:
 
 
 @asynccontextmanager
-async def at_work(house: House) -> AsyncIterator[House]:
+async def at_work(house: House, *, reads_mail: bool = False) -> AsyncIterator[House]:
     """With its tasks running."""
-    tasks = [asyncio.create_task(job) for job in (house.journal.run(), house.mailbox.run())]
+    tasks = [asyncio.create_task(house.journal.run())]
+    if reads_mail:
+        tasks.append(asyncio.create_task(house.mailbox.run()))
     try:
         yield house
     finally:

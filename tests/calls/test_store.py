@@ -118,6 +118,18 @@ async def test_a_token_opens_its_own_call_and_no_other(store: CallStore) -> None
         assert await store.by_token(wrong) is None
 
 
+@pytest.mark.parametrize("suffix", [":events", ":seen", ":token", "*", "", "x" * 100])
+async def test_a_made_up_call_id_names_no_other_key(store: CallStore, suffix: str) -> None:
+    call = inbound()
+    await store.create(call, opening(call))
+    await store.apply(call.call_id, answered())
+    made_up = f"{call.call_id}{suffix}" if suffix else ""
+    assert await store.get(made_up) is None
+    assert await store.by_token(f"{made_up}.x") is None
+    with pytest.raises(UnknownCall):
+        await store.apply(made_up, answered())
+
+
 async def test_each_event_is_applied_once_however_often_and_wherever_it_arrives(
     redis: Redis, clock: StoppedClock
 ) -> None:

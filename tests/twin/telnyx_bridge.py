@@ -1,5 +1,6 @@
 """The smallest bridge that Telnyx could call: answers by REST, a scripted socket, events kept."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
@@ -73,6 +74,8 @@ class TelnyxBridge:
         self.arrivals: list[str] = []
         self.upgrade_headers: list[dict[str, str]] = []
         self.bad_signatures = 0
+        self.refuse_sockets = False
+        self.slow_webhooks = 0  # so many are answered too late
         self.app = Starlette(
             routes=[
                 Route("/webhook", self._webhook, methods=["POST"]),
@@ -94,6 +97,9 @@ class TelnyxBridge:
         body = json.loads(raw)
         self.bodies.append(body)
         status = self.statuses.pop(0) if self.statuses else 200
+        if self.slow_webhooks:
+            self.slow_webhooks -= 1
+            await asyncio.sleep(5)
         event = body["data"]
         self.arrivals.append(event["event_type"])
         offered = event["payload"].get("direction") == "incoming"
@@ -107,6 +113,9 @@ class TelnyxBridge:
     async def _stream(self, socket: WebSocket) -> None:
         self.upgrade_headers.append(dict(socket.headers))
         self.arrivals.append("socket")
+        if self.refuse_sockets:
+            await socket.close()
+            return
         await socket.accept()
         phone = Phone(socket)
         self.phones.append(phone)

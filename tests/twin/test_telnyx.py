@@ -24,7 +24,7 @@ from service.twin.caller import (
 )
 from service.twin.socket import dial_app
 from service.twin.telnyx import TelnyxTwin
-from service.twin.telnyx_call import Habits
+from service.twin.telnyx_events import Habits
 from tests.twin.sounds import tone
 from tests.twin.telnyx_bridge import (
     API_KEY,
@@ -301,6 +301,15 @@ async def test_webhooks_come_repeated_and_out_of_order() -> None:
     assert occurred != sorted(occurred)
 
 
+async def test_held_webhooks_come_at_the_end_but_the_offer_is_never_held() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = _twin(bridge, delivery=Delivery(copies=2, hold=True))
+    await twin.call(_TO, _FROM, [Silence(500), HangUp()])
+    assert bridge.arrivals[0] == "call.initiated"
+    assert bridge.arrivals.index("socket") < bridge.arrivals.index("call.answered")
+    assert bridge.arrivals.count("call.hangup") == 2
+
+
 async def test_frames_come_out_of_order() -> None:
     steps = (Disturb(late_every=5, late_by=3, drop_every=7), Silence(600), HangUp())
     _, bridge = await _call(_listen, *steps)
@@ -453,6 +462,15 @@ async def test_calls_that_nobody_takes(outcome: Outcome, cause: str, sip: str) -
     assert "call.answered" not in bridge.arrivals
 
 
+async def test_the_time_limit_ends_a_call() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = _twin(bridge)
+    await _dial(bridge, **STREAM, time_limit_secs=30)
+    await twin.settle()
+    assert bridge.told("call.hangup")[0]["hangup_cause"] == "time_limit"
+    assert 30_000 <= (twin.records[0].ended_at_ms or 0) <= 33_000
+
+
 async def test_a_ringing_call_is_hung_up_by_command() -> None:
     bridge = TelnyxBridge(_listen)
     twin = _twin(bridge)
@@ -522,3 +540,68 @@ async def test_the_record_is_a_cassette_without_secrets() -> None:
     assert {line["lane"] for line in lines} == {"webhook", "rest", "stream"}
     assert lines[0]["request"]["json"]["data"]["event_type"] == "call.initiated"
     assert API_KEY not in str(lines)
+
+
+async def test_the_application_and_its_numbers_can_be_read() -> None:
+    bridge = TelnyxBridge(_listen)
+    _twin(bridge, numbers=[_TO])
+    assert bridge.rest is not None
+    application = await bridge.rest.get(f"/v2/call_control_applications/{_CONNECTION}")
+    numbers = await bridge.rest.get("/v2/phone_numbers")
+    assert application.json()["data"]["webhook_event_url"] == f"{BASE}/webhook"
+    assert [number["phone_number"] for number in numbers.json()["data"]] == [_TO]
+
+
+async def test_a_socket_that_cannot_be_opened_is_told_and_the_call_goes_on() -> None:
+    bridge = TelnyxBridge(_listen)
+    bridge.refuse_sockets = True
+    twin = _twin(bridge)
+    await twin.call(_TO, _FROM, [Silence(2000), HangUp()])
+    assert bridge.told("streaming.failed")[0]["failure_reason"] == "connection_failed"
+    assert (twin.records[0].ended_at_ms or 0) >= 2000
+
+
+async def test_streaming_stops_by_command_and_the_call_goes_on() -> None:
+    async def talk(phone: Phone) -> None:
+        start = await phone.next("start")
+        control_id = start["start"]["call_control_id"]
+        assert (await bridge.act(control_id, "streaming_stop")).status_code == 200
+        assert _code(await bridge.act(control_id, "streaming_stop")) == "90048"
+        await phone.until_closed()
+
+    bridge = TelnyxBridge(talk)
+    twin = _twin(bridge)
+    await twin.call(_TO, _FROM, [Silence(3000), HangUp()])
+    assert bridge.phones[0].received[-1]["event"] == "stop"
+    assert bridge.arrivals.index("streaming.stopped") < bridge.arrivals.index("call.hangup")
+    assert (twin.records[0].ended_at_ms or 0) >= 3000
+
+
+async def test_a_webhook_without_an_answer_in_two_seconds_is_sent_again() -> None:
+    bridge = TelnyxBridge(_listen)
+    bridge.slow_webhooks = 1
+    twin = _twin(bridge)
+    await twin.call(_TO, _FROM, [HangUp()])
+    attempts = [b for b in bridge.bodies if b["data"]["event_type"] == "call.initiated"]
+    assert [b["meta"]["attempt"] for b in attempts] == [1, 2]
+    assert twin.records[0].status == "normal_clearing"
+
+
+async def test_the_state_can_be_changed_alone() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = _twin(bridge)
+    twin.outcomes[_FAR] = Outcome(ring_ms=2000, steps=(HangUp(),))
+    call_id = (await _dial(bridge)).json()["data"]["call_control_id"]
+    changed = await bridge.act(call_id, "client_state_update", client_state="e30=")
+    assert changed.status_code == 200
+    await twin.settle()
+    assert bridge.told("call.hangup")[0]["client_state"] == "e30="
+
+
+async def test_without_retry_a_ring_timeout_is_no_answer() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = _twin(bridge)
+    twin.outcomes[_FAR] = Outcome(ring_ms=60_000)
+    await _dial(bridge, retry_on_timeout=False, timeout_secs=5)
+    await twin.settle()
+    assert bridge.told("call.hangup")[0]["hangup_cause"] == "no_answer"

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from service.replay.virtual import VirtualLoop
 from service.twin.behaviour import Delivery, Outcome, RestFault
@@ -17,11 +18,13 @@ from service.twin.caller import (
     HangUp,
     InterruptAfter,
     Press,
+    Redial,
     Say,
     Silence,
     Step,
     WaitForAgent,
 )
+from service.twin.record import CallRecord
 from service.twin.socket import dial_app
 from service.twin.twilio import TwilioTwin
 from tests.twin.sounds import QUIET, tone
@@ -526,3 +529,103 @@ async def test_the_record_is_a_cassette_without_secrets() -> None:
     }
     assert "signature" not in str(lines).lower()
     assert TOKEN not in str(lines)
+
+
+async def test_the_account_and_its_numbers_can_be_read() -> None:
+    twin = _twin(TwilioBridge(_listen), numbers=[_TO])
+    async with _rest(twin) as rest:
+        account = await rest.get(f"/2010-04-01/Accounts/{SID}.json")
+        page = await rest.get(f"/2010-04-01/Accounts/{SID}/IncomingPhoneNumbers.json?PageSize=9")
+    assert account.json()["status"] == "active"
+    [number] = page.json()["incoming_phone_numbers"]
+    assert (number["phone_number"], number["voice_url"]) == (_TO, f"{BASE}/voice")
+
+
+async def test_a_record_can_do_without_the_media() -> None:
+    twin, _ = await _call(_listen, Silence(200), HangUp(), keep_media=False)
+    [record] = twin.records
+    assert record.messages("media", "carrier") == []
+    assert [m["event"] for m in record.messages("stop", "carrier")] == ["stop"]
+    assert record.streams[0].frames_sent == 10
+
+
+async def test_a_watcher_is_told_everything_as_it_happens() -> None:
+    seen: list[str] = []
+
+    def watch(_: CallRecord, what: object) -> None:
+        seen.append(type(what).__name__)
+
+    twin, _ = await _call(_listen, Press("1"), HangUp(), watch=watch)
+    [record] = twin.records
+    assert seen.count("dict") == len(record.lines)
+    assert seen.count("Remarked") == len(record.remarks) == 2
+
+
+async def test_twilio_never_dials_a_second_socket() -> None:
+    with pytest.raises(ValueError, match="never"):
+        await _call(_listen, Redial())
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Response(status_code=500), "11200"),
+        (Response("{}", media_type="application/json"), "12300"),
+    ],
+)
+async def test_a_voice_webhook_that_fails_ends_the_call(answer: Response, code: str) -> None:
+    bridge = TwilioBridge(_listen)
+    bridge.failing["/voice"] = answer
+    twin = _twin(bridge, status_url=f"{BASE}/status")
+    await twin.call(_TO, _FROM, [])
+    assert [warned.code for warned in twin.warnings] == [code]
+    assert bridge.told("/status")[0]["CallStatus"] == "failed"
+
+
+async def test_callbacks_by_get_carry_everything_in_the_signed_query() -> None:
+    bridge = TwilioBridge(_listen)
+    twin = _twin(bridge)
+    twin.outcomes["+14155550199"] = Outcome(steps=(HangUp(),))
+    await _place(
+        twin, Method="GET", StatusCallback=f"{BASE}/status?x=1", StatusCallbackMethod="GET"
+    )
+    await twin.settle()
+    assert bridge.bad_signatures == 0
+    assert bridge.told("/voice")[0]["FromCity"] == ""
+    assert bridge.told("/status")[0]["CallStatus"] == "completed"
+
+
+async def test_documents_are_followed_from_verb_to_verb() -> None:
+    bridge = TwilioBridge(_listen)
+    bridge.answers["/voice"] = [
+        f'<Response><Say>Hi</Say><Pause length="2"/><Redirect>{BASE}/voice</Redirect></Response>',
+        bridge.connect(),
+    ]
+    twin = _twin(bridge)
+    await twin.call(_TO, _FROM, [HangUp()])
+    assert len(bridge.phones) == 1
+    assert twin.records[0].streams[0].started_at_ms >= 2000
+
+
+async def test_a_call_can_be_sent_to_another_url() -> None:
+    async def act(twin: TwilioTwin, sid: str) -> None:
+        assert (await _steer(twin, sid, Url=f"{BASE}/done")).status_code == 200
+
+    _, bridge = await _during_a_call(act)
+    assert bridge.arrivals.count("/done") == 1
+    assert bridge.phones[0].received[-1]["event"] == "stop"
+
+
+async def test_twiml_in_the_create_request_is_carried_out() -> None:
+    bridge = TwilioBridge(_listen)
+    twin = _twin(bridge)
+    twin.outcomes["+14155550199"] = Outcome(steps=(HangUp(),))
+    await _place(twin, Url="", Twiml=bridge.connect())
+    await twin.settle()
+    assert len(bridge.phones) == 1
+    assert "/voice" not in bridge.arrivals
+
+
+async def test_the_action_can_be_asked_for_after_a_hangup_too() -> None:
+    _, bridge = await _call(_listen, HangUp(), action_after_hangup=True)
+    assert [form["CallStatus"] for form in bridge.told("/done")] == ["completed"]

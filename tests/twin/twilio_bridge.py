@@ -66,11 +66,12 @@ class TwilioBridge:
         self.upgrade_headers: list[dict[str, str]] = []
         self.bad_signatures = 0
         self.refuse_sockets = False
+        self.failing: dict[str, Response] = {}
         self.answers: dict[str, list[str]] = {"/voice": [self.connect()]}
         paths = ("/voice", "/done", "/status", "/stream-status", "/amd", "/recording")
         self.app = Starlette(
             routes=[
-                *[Route(prefix + path, self._webhook, methods=["POST"]) for path in paths],
+                *[Route(prefix + path, self._webhook, methods=["GET", "POST"]) for path in paths],
                 WebSocketRoute("/stream/{token}", self._stream),
             ]
         )
@@ -88,13 +89,18 @@ class TwilioBridge:
         body = (await request.body()).decode()
         form = dict(parse_qsl(body, keep_blank_values=True))
         signature = request.headers["x-twilio-signature"]
-        if not RequestValidator(TOKEN).validate(str(request.url), form, signature):
+        if request.method == "GET":
+            form = dict(request.query_params)
+        signed = form if request.method == "POST" else {}
+        if not RequestValidator(TOKEN).validate(str(request.url), signed, signature):
             self.bad_signatures += 1
             return Response(status_code=403)
         path = request.url.path.removeprefix(self.prefix)
         self.arrivals.append(path)
         self.callbacks.append((path, form))
         self.tokens.append(request.headers["i-twilio-idempotency-token"])
+        if path in self.failing:
+            return self.failing[path]
         answers = self.answers.get(path, [])
         if not answers:
             return Response("<Response/>" if path == "/done" else "", media_type="text/xml")

@@ -1,0 +1,125 @@
+"""A folder of agent files: read, read again when they change, and chosen from.
+
+Every fault of every file is told in one run, each with file and line.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.agents.lines import Faults, Place, read_yaml
+from service.agents.model import Agent
+from service.agents.script import check_script
+from service.core.errors import ConfigError
+
+
+class AgentBook:
+    """The agents of a folder. Reads files: for a live service in an executor."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._agents: tuple[Agent, ...] = ()
+        self._seen: tuple[tuple[str, int, int], ...] = ()
+
+    def load(self) -> None:
+        """Read all files; ConfigError lists every fault of all of them."""
+        faults = self._read()
+        if faults:
+            raise ConfigError("agents.invalid", "\n".join(faults))
+
+    def refresh(self) -> list[str]:
+        """Read again if a file changed. With faults, which come back, the old agents stay."""
+        return [] if self._look() == self._seen else self._read()
+
+    def choose(self, *, asked: str | None, dialled: str | None) -> tuple[Agent, bool]:
+        """The agent asked for, else the dialled number's, else the default one.
+
+        False says that `asked` is unknown.
+        """
+        named = self.get(asked) if asked else None
+        if named is not None:
+            return named, True
+        by_number = (agent for agent in self._agents if dialled and dialled in agent.numbers)
+        agent = next(by_number, None) or self.get("default") or self._agents[0]
+        return agent, not asked
+
+    def get(self, name: str) -> Agent | None:
+        """The agent of this name."""
+        return next((agent for agent in self._agents if agent.name == name), None)
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(self._agents)
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def _read(self) -> list[str]:
+        self._seen = self._look()
+        agents, faults = _read_all(_files(self._folder))
+        if not agents and not faults:
+            faults = [f"{self._folder}: no agent files (*.yaml)"]
+        if not faults:
+            self._agents = tuple(agents)
+        return faults
+
+    def _look(self) -> tuple[tuple[str, int, int], ...]:
+        seen = []
+        for path in _files(self._folder):
+            try:
+                stat = path.stat()
+            except OSError:  # gone between listing and looking
+                continue
+            seen.append((str(path), stat.st_mtime_ns, stat.st_size))
+        return tuple(seen)
+
+
+def check(paths: list[Path]) -> list[str]:
+    """Every fault of these files, and of the files in these folders."""
+    files = [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
+    return _read_all(files)[1]
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
+
+
+def _read_all(paths: list[Path]) -> tuple[list[Agent], list[str]]:
+    agents: list[Agent] = []
+    all_faults: list[str] = []
+    owners: dict[str, Path] = {}
+    for path in paths:
+        faults = Faults(path)
+        agent = _read(path, faults)
+        if agent is not None:
+            _claim(agent, owners, faults)
+            agents.append(agent)
+        all_faults += faults.lines()
+    return agents, all_faults
+
+
+def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:
+    """Names and numbers belong to one agent each."""
+    claims: list[tuple[str, Place]] = [(agent.name, ("name",))]
+    claims += [(number, ("numbers", i)) for i, number in enumerate(agent.numbers)]
+    for claim, place in claims:
+        if claim in owners:
+            faults.add(place, f"given twice, first in {owners[claim]}")
+        owners.setdefault(claim, faults.path)
+
+
+def _read(path: Path, faults: Faults) -> Agent | None:
+    data = read_yaml(path, faults)
+    if faults:
+        return None
+    try:
+        agent = Agent.model_validate(data)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False, include_input=False):
+            faults.add(error["loc"], error["msg"].removeprefix("Value error, "))
+        return None
+    if agent.engine == "offline":
+        check_script(agent, faults)
+    return None if faults else agent

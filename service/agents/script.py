@@ -1,0 +1,65 @@
+"""Whether the offline engine can follow an agent's script: words, slots, steps, phrases.
+
+Only files are looked into, no engine is started.
+"""
+
+from service.agents import words as known_words
+from service.agents.lines import Faults, Place
+from service.agents.model import PLACEHOLDER, Agent
+
+PHRASES_MOST = 2000
+"""Phrases of one agent, slots filled in: recognition slows down with each."""
+
+
+def check_script(agent: Agent, faults: Faults) -> None:
+    """Add every fault of the script."""
+    steps = {reply.then for reply in agent.replies}
+    known = set(agent.slots) | set(agent.variables)
+    _check_placeholders(("greeting",), agent.greeting, set(agent.variables), faults)
+    for i, reply in enumerate(agent.replies):
+        _check_placeholders(("replies", i, "says"), reply.says, known, faults)
+        for j, phrase in enumerate(reply.hears):
+            _check_placeholders(("replies", i, "hears", j), phrase, set(agent.slots), faults)
+        if reply.when is not None and reply.when not in steps:
+            faults.add(("replies", i, "when"), f"no reply leads to {reply.when} by then")
+    if not faults:
+        _check_words(agent, faults)
+        _check_phrases(agent, faults)
+
+
+def _check_placeholders(place: Place, text: str, known: set[str], faults: Faults) -> None:
+    for name in PLACEHOLDER.findall(text):
+        if name not in known:
+            faults.add(place, f"{{{name}}} is not known here")
+
+
+def _check_words(agent: Agent, faults: Faults) -> None:
+    places: dict[Place, str] = {
+        ("replies", i, "hears", j): PLACEHOLDER.sub(" ", phrase)
+        for i, reply in enumerate(agent.replies)
+        for j, phrase in enumerate(reply.hears)
+    }
+    places |= {("slots", n, i): w for n, words in agent.slots.items() for i, w in enumerate(words)}
+    places |= {("again", i): phrase for i, phrase in enumerate(agent.again)}
+    words = {place: known_words.plain(text).split() for place, text in places.items()}
+    unknown = known_words.unknown({w for line in words.values() for w in line}) - set(
+        agent.pronounce
+    )
+    for place, line in words.items():
+        for word in line:
+            if word in unknown:
+                faults.add(place, f"{word!r} is not in the dictionary: add it to pronounce")
+
+
+def _check_phrases(agent: Agent, faults: Faults) -> None:
+    owners: dict[tuple[str | None, str], int] = {}
+    for i, reply in enumerate(agent.replies):
+        heard = [phrase for phrase, _ in agent.phrases(reply)]
+        heard += [f"key {reply.key}"] if reply.key else []
+        for phrase in heard:
+            owner = owners.setdefault((reply.when, phrase), i)
+            if owner != i:
+                faults.add(("replies", i), f"{phrase!r} is also heard by replies[{owner}]")
+        if len(owners) > PHRASES_MOST:
+            faults.add(("replies", i), f"more than {PHRASES_MOST} phrases in all")
+            return

@@ -1,0 +1,105 @@
+"""What can be recognised and spoken offline: the words, phonemes and voices that are installed.
+
+Looks into the data files of pocketsphinx and espeak-ng without loading either library.
+"""
+
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+PHONEMES = frozenset(
+    # fmt: off
+    [
+        "AA",
+        "AE",
+        "AH",
+        "AO",
+        "AW",
+        "AY",
+        "B",
+        "CH",
+        "D",
+        "DH",
+        "EH",
+        "ER",
+        "EY",
+        "F",
+        "G",
+        "HH",
+        "IH",
+        "IY",
+        "JH",
+        "K",
+        "L",
+        "M",
+        "N",
+        "NG",
+        "OW",
+        "OY",
+        "P",
+        "R",
+        "S",
+        "SH",
+        "T",
+        "TH",
+        "UH",
+        "UW",
+        "V",
+        "W",
+        "Y",
+        "Z",
+        "ZH",
+    ]
+    # fmt: on
+)
+"""CMUdict's, without stress."""
+
+_NOT_A_WORD = re.compile(r"[^\w' ]+|_")
+
+
+def plain(phrase: str) -> str:
+    """A phrase as a person says it: lower case, words and blanks only."""
+    return " ".join(_NOT_A_WORD.sub(" ", phrase.replace("\u2019", "'").lower()).split())
+
+
+def unknown(words: set[str]) -> set[str]:
+    """Those of `words` that the pronunciation dictionary lacks."""
+    missing = set(words)
+    with dictionary_path().open(encoding="utf-8") as lines:
+        for line in lines:
+            missing.discard(line.split(" ", 1)[0])
+            if not missing:
+                break
+    return missing
+
+
+@cache
+def dictionary_path() -> Path:
+    """The pronunciation dictionary of the acoustic model."""
+    return _package("pocketsphinx") / "model" / "en-us" / "cmudict-en-us.dict"
+
+
+def has_voice(name: str) -> bool:
+    """Whether espeak-ng has this voice, with a variant after a plus sign."""
+    voice, plus, variant = name.partition("+")
+    return voice.lower() in _voices() and (not plus or variant in _variants())
+
+
+@cache
+def _voices() -> frozenset[str]:
+    languages = _package("espeakng_loader") / "espeak-ng-data" / "lang"
+    return frozenset(path.name.lower() for path in languages.rglob("*") if path.is_file())
+
+
+@cache
+def _variants() -> frozenset[str]:
+    variants = _package("espeakng_loader") / "espeak-ng-data" / "voices" / "!v"
+    return frozenset(path.name for path in variants.iterdir())
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(name)
+    return Path(spec.origin).parent
