@@ -4,6 +4,6 @@ Knows what an agent may say and where its file is wrong; the engines know how to
 """
 
 from service.agents.book import AgentBook, check
-from service.agents.model import Agent, Reply, Voice
+from service.agents.model import Agent, Heard, Reply, Voice
 
-__all__ = ["Agent", "AgentBook", "Reply", "Voice", "check"]
+__all__ = ["Agent", "AgentBook", "Heard", "Reply", "Voice", "check"]

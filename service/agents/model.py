@@ -6,6 +6,8 @@ file knows what an agent may say; the engines know how to say it.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -132,10 +134,23 @@ class Agent(_Part):
         known = self.variables | values
         return PLACEHOLDER.sub(lambda found: known.get(found[1], ""), text)
 
-    def phrases(self, reply: Reply) -> Iterator[tuple[str, dict[str, str]]]:
-        """Each way to say what `reply` hears, plain words, with the slots' values in it."""
+    @cached_property
+    def heard(self) -> tuple["Heard", ...]:
+        """Every phrase that a reply hears, slots filled in, in the order of the file."""
+        return tuple(heard for reply in self.replies for heard in self._ways(reply))
+
+    def _ways(self, reply: Reply) -> Iterator["Heard"]:
         for phrase in reply.hears:
             names = PLACEHOLDER.findall(phrase)
             for values in product(*(self.slots[name] for name in names)):
                 chosen = dict(zip(names, values, strict=True))
-                yield known_words.plain(self.fill(phrase, chosen)), chosen
+                yield Heard(known_words.plain(self.fill(phrase, chosen)), reply, chosen)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A phrase in plain words, the reply to it, and what its slots were filled with."""
+
+    phrase: str
+    reply: Reply
+    values: dict[str, str]

@@ -3,9 +3,11 @@
 Only files are looked into, no engine is started.
 """
 
+from math import prod
+
 from service.agents import words as known_words
 from service.agents.lines import Faults, Place
-from service.agents.model import PLACEHOLDER, Agent
+from service.agents.model import PLACEHOLDER, Agent, Reply
 
 PHRASES_MOST = 2000
 """Phrases of one agent, slots filled in: recognition slows down with each."""
@@ -22,9 +24,18 @@ def check_script(agent: Agent, faults: Faults) -> None:
             _check_placeholders(("replies", i, "hears", j), phrase, set(agent.slots), faults)
         if reply.when is not None and reply.when not in steps:
             faults.add(("replies", i, "when"), f"no reply leads to {reply.when} by then")
+    if not faults and sum(_ways(agent, reply) for reply in agent.replies) > PHRASES_MOST:
+        faults.add(("replies",), f"more than {PHRASES_MOST} phrases, slots filled in")
     if not faults:
         _check_words(agent, faults)
         _check_phrases(agent, faults)
+
+
+def _ways(agent: Agent, reply: Reply) -> int:
+    return sum(
+        prod(len(agent.slots[name]) for name in PLACEHOLDER.findall(phrase))
+        for phrase in reply.hears
+    )
 
 
 def _check_placeholders(place: Place, text: str, known: set[str], faults: Faults) -> None:
@@ -53,13 +64,11 @@ def _check_words(agent: Agent, faults: Faults) -> None:
 
 def _check_phrases(agent: Agent, faults: Faults) -> None:
     owners: dict[tuple[str | None, str], int] = {}
-    for i, reply in enumerate(agent.replies):
-        heard = [phrase for phrase, _ in agent.phrases(reply)]
-        heard += [f"key {reply.key}"] if reply.key else []
-        for phrase in heard:
-            owner = owners.setdefault((reply.when, phrase), i)
-            if owner != i:
-                faults.add(("replies", i), f"{phrase!r} is also heard by replies[{owner}]")
-        if len(owners) > PHRASES_MOST:
-            faults.add(("replies", i), f"more than {PHRASES_MOST} phrases in all")
-            return
+    index = {id(reply): i for i, reply in enumerate(agent.replies)}
+    heard = [(each.phrase, each.reply) for each in agent.heard]
+    heard += [(f"key {reply.key}", reply) for reply in agent.replies if reply.key]
+    for phrase, reply in heard:
+        i = index[id(reply)]
+        owner = owners.setdefault((reply.when, phrase), i)
+        if owner != i:
+            faults.add(("replies", i), f"{phrase!r} is also heard by replies[{owner}]")

@@ -8,51 +8,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-PHONEMES = frozenset(
-    # fmt: off
-    [
-        "AA",
-        "AE",
-        "AH",
-        "AO",
-        "AW",
-        "AY",
-        "B",
-        "CH",
-        "D",
-        "DH",
-        "EH",
-        "ER",
-        "EY",
-        "F",
-        "G",
-        "HH",
-        "IH",
-        "IY",
-        "JH",
-        "K",
-        "L",
-        "M",
-        "N",
-        "NG",
-        "OW",
-        "OY",
-        "P",
-        "R",
-        "S",
-        "SH",
-        "T",
-        "TH",
-        "UH",
-        "UW",
-        "V",
-        "W",
-        "Y",
-        "Z",
-        "ZH",
-    ]
-    # fmt: on
+_ALL_PHONEMES = (
+    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V "
+    "W Y Z ZH"
 )
+PHONEMES = frozenset(_ALL_PHONEMES.split())
 """CMUdict's, without stress."""
 
 _NOT_A_WORD = re.compile(r"[^\w' ]+|_")

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from service.agents import AgentBook
 from service.calls.control import Control
-from service.calls.desk import Agents
 from service.calls.follow import follow
 from service.calls.guard import Guard, Refused
 from service.calls.mailbox import Mailbox
@@ -42,7 +42,7 @@ class Api:
         placing: Placing,
         control: Control,
         mailbox: Mailbox,
-        agents: Agents,
+        agents: AgentBook,
         clock: Clock,
         ids: Ids,
         closing: Callable[[], bool],
@@ -118,7 +118,7 @@ class Api:
     async def _list_agents(self, _request: Request) -> Response:
         agents = [
             {"name": agent.name, "engine": agent.engine, "numbers": [*agent.numbers]}
-            for agent in self._agents.all()
+            for agent in self._agents
         ]
         return JSONResponse({"agents": agents})
 

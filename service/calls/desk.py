@@ -1,12 +1,12 @@
 """Where calls begin, whoever began them: a webhook, the API, or a socket that nobody announced."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from providers.base import Offer, Provider
-from service.agents import Agent
+from service.agents import AgentBook
 from service.calls.metrics import Metrics
 from service.calls.records import opening
 from service.calls.store import Applied, CallStore
@@ -16,19 +16,6 @@ from service.core.calls import Call, CallId, CallState, Direction, Entry
 from service.core.errors import UnknownCall
 from service.core.events import StreamStarted
 from service.core.turns import PastTurn
-
-
-class Agents(Protocol):
-    """Who can answer the phone."""
-
-    def get(self, name: str, /) -> Agent | None:
-        """The agent of this name."""
-
-    def choose(self, *, asked: str | None, dialled: str | None) -> tuple[Agent, bool]:
-        """Who takes a call, and whether that is who was asked for, if anybody was."""
-
-    def all(self) -> Iterable[Agent]:
-        """Each of them."""
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -52,7 +39,7 @@ class Desk:
         self,
         store: CallStore,
         *,
-        agents: Agents,
+        agents: AgentBook,
         clock: Clock,
         ids: Ids,
         metrics: Metrics,

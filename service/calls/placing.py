@@ -9,9 +9,9 @@ import structlog
 from starlette.responses import Response
 
 from providers.base import Provider
-from service.agents import Agent
+from service.agents import Agent, AgentBook
 from service.calls.control import Control
-from service.calls.desk import Agents, Desk, Order
+from service.calls.desk import Desk, Order
 from service.calls.guard import invalid_request
 from service.calls.journal import Journal
 from service.calls.models import PlaceCall
@@ -47,7 +47,7 @@ class Placing:
         control: Control,
         journal: Journal,
         providers: Mapping[str, Provider],
-        agents: Agents,
+        agents: AgentBook,
         admit: Admit,
         clock: Clock,
         max_call_s: int,

@@ -151,6 +151,8 @@ class Reception:
 
     def _may_stream(self, call: Call, *, offered: bool) -> bool:
         """Whether the carrier is to open a media socket, for the first time or once more."""
+        if call.pending_end is not None:
+            return False  # also while its socket is still open: it is being ended
         match phase(call):
             case Phase.DIALLING | Phase.WAITING:
                 return True

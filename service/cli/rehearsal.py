@@ -35,7 +35,10 @@ AGENT = {
 async def rehearse() -> list[Finding]:
     """Whether the offline engine speaks and understands."""
     try:
-        async with asyncio.timeout(DEADLINE_S), OfflineEngine(Ids(Clock()).new) as engine:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            OfflineEngine(Ids(Clock()).new, workers=1) as engine,
+        ):
             spoken = await engine.speak(SENTENCE)
             heard = await understood(engine, _on_a_line(spoken.pcm))
     except EngineError as error:

@@ -41,6 +41,7 @@ export class Captions {
 
   /** What the record says of a turn: its text, and of an agent's how much was heard. */
   record(who, { turn_id: turnId, text, heard_text: heard, interrupted, latency }) {
+    if (who === "agent" && !text) return; // sound without words, as of an echo
     const turn = this.turn(who, turnId);
     turn.final = true;
     turn.item.classList.remove("speaking");

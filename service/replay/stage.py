@@ -57,6 +57,7 @@ class Stage(Struct, frozen=True):
 async def open_stage(
     *,
     agents: Path,
+    agent: str = "",
     settings: Mapping[str, str] | None = None,
     seed: int = 1,
     twilio: Mapping[str, Any] | None = None,
@@ -64,8 +65,10 @@ async def open_stage(
 ) -> AsyncIterator[Stage]:
     """The service, started, with twins that call it and that it can call.
 
-    `settings` over those of the stage; `twilio` and `telnyx`: more arguments for the twins.
+    `settings` over those of the stage; `agent`: who is asked for by name when the twins call;
+    `twilio` and `telnyx`: more arguments for the twins.
     """
+    asked = f"?agent={agent}" if agent else ""
     chance = random.Random(seed)
     clock = Clock(EPOCH)
     carriers = _Carriers()
@@ -85,7 +88,7 @@ async def open_stage(
             dial,
             account_sid=ACCOUNT_SID,
             auth_token=AUTH_TOKEN,
-            voice_url=f"{PUBLIC_URL}/twilio/voice",
+            voice_url=f"{PUBLIC_URL}/twilio/voice{asked}",
             chance=chance,
             utc=clock.utc,
             **(twilio or {}),
@@ -96,7 +99,7 @@ async def open_stage(
             api_key=TELNYX_KEY,
             seed=TELNYX_SEED,
             connection_id=CONNECTION_ID,
-            webhook_url=f"{PUBLIC_URL}/telnyx/webhook",
+            webhook_url=f"{PUBLIC_URL}/telnyx/webhook{asked}",
             chance=chance,
             utc=clock.utc,
             **(telnyx or {}),

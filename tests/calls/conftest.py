@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from service.calls.phases import Limits
 from service.calls.redis import open_redis
 from service.calls.store import CallStore
-from service.clock import Ids
-from tests.calls.house import House, at_work
+from tests.calls.house import House, at_work, make_store
 from tests.calls.samples import StoppedClock
 from tests.redis_server import RedisServer
 
@@ -51,11 +49,6 @@ async def redis(store_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 def store(redis: Redis, clock: StoppedClock) -> CallStore:
     return make_store(redis, clock)
-
-
-def make_store(redis: Redis, clock: StoppedClock) -> CallStore:
-    """A store as one instance has it."""
-    return CallStore(redis, clock, Ids(clock), limits=Limits())
 
 
 @pytest.fixture

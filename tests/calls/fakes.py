@@ -1,7 +1,7 @@
-"""A carrier small enough to see through, and the agents of a house."""
+"""A carrier small enough to see through."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -18,7 +18,6 @@ from providers.base import (
     WebhookRequest,
     Wire,
 )
-from service.agents import Agent
 from service.core.calls import Call, CallAnswered, CallEnded, CallEvent, CallRinging, Noted
 from service.core.errors import (
     CallGone,
@@ -164,25 +163,3 @@ class FakeCarrierApi:
 
     def paths(self) -> list[str]:
         return [path for path, _ in self.asked]
-
-
-class FakeAgents:
-    """Two agents, the first of which is the default."""
-
-    def __init__(self) -> None:
-        self._agents = {
-            "receptionist": Agent(name="receptionist", engine="echo", greeting="Hello."),
-            "night": Agent(name="night", engine="echo", numbers=("+14155550199",), greeting="Hi."),
-        }
-
-    def get(self, name: str, /) -> Agent | None:
-        return self._agents.get(name)
-
-    def choose(self, *, asked: str | None, dialled: str | None) -> tuple[Agent, bool]:
-        for agent in self._agents.values():
-            if asked == agent.name or (asked is None and dialled in agent.numbers):
-                return agent, True
-        return self._agents["receptionist"], asked is None
-
-    def all(self) -> Iterable[Agent]:
-        return self._agents.values()

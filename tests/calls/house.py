@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from providers.base import Provider
+from service.agents import AgentBook
 from service.calls import probes, webhooks
 from service.calls.access import Access
 from service.calls.api import Api
@@ -27,10 +29,16 @@ from service.calls.store import CallStore
 from service.calls.sweep import Sweep
 from service.clock import Ids
 from service.core.calls import CallId
-from tests.calls.fakes import FakeAgents, FakeCarrierApi, fake_provider
+from tests.calls.fakes import FakeCarrierApi, fake_provider
 from tests.calls.samples import StoppedClock
 
 LIMITS = Limits()
+AGENTS = Path(__file__).parent / "agents"
+
+
+def make_store(redis: Redis, clock: StoppedClock) -> CallStore:
+    """A store as one instance has it."""
+    return CallStore(redis, clock, Ids(clock), limits=LIMITS)
 
 
 class House:
@@ -57,9 +65,10 @@ class House:
             "acme": fake_provider("acme"),
             "bolt": fake_provider("bolt", by_flow=True),
         }
-        ids, agents = Ids(clock), FakeAgents()
+        ids, agents = Ids(clock), AgentBook(AGENTS)
+        agents.load()
         self.metrics = Metrics()
-        self.store = CallStore(redis, clock, ids, limits=LIMITS)
+        self.store = make_store(redis, clock)
         self.journal = Journal(self.store, self.metrics)
         self.http = httpx.AsyncClient(transport=httpx.MockTransport(self.carrier))
         self.control = Control(self.http, providers, self.metrics)

@@ -95,7 +95,7 @@ async def test_what_is_left_out_has_a_default(house: House, client: httpx.AsyncC
     call = (await client.post("/v1/calls", json=order)).json()
     kept = await house.store.get(call["call_id"])
     assert kept is not None
-    assert (kept.agent, kept.max_duration_s, kept.ring_timeout_s) == ("receptionist", 3600, 30)
+    assert (kept.agent, kept.max_duration_s, kept.ring_timeout_s) == ("default", 3600, 30)
 
 
 @pytest.mark.parametrize(

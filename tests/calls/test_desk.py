@@ -46,7 +46,7 @@ async def test_a_socket_of_a_call_that_is_over_is_turned_away(house: House) -> N
 
 async def test_an_agent_that_does_not_exist_is_a_fault(house: House) -> None:
     call = await house.desk.open_unannounced(fake_provider(), started(agent="nobody"))
-    assert call.agent == "receptionist"
+    assert call.agent == "default"
     assert await house.events(call.call_id) == ["call.ringing", "fault"]
 
 

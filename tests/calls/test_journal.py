@@ -12,7 +12,7 @@ from service.calls.metrics import Metrics
 from service.calls.redis import open_redis
 from service.calls.store import CallStore
 from service.core.errors import StoreAway
-from tests.calls.conftest import make_store
+from tests.calls.house import make_store
 from tests.calls.samples import (
     StoppedClock,
     answered,

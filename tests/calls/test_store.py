@@ -13,7 +13,7 @@ from service.calls.redis import open_redis
 from service.calls.store import CallStore, Remembered
 from service.core.calls import CallEvent, CallPlaced, CallState, MediaLost, Outcome
 from service.core.errors import StaleCall, StoreAway, UnknownCall
-from tests.calls.conftest import make_store
+from tests.calls.house import make_store
 from tests.calls.samples import (
     StoppedClock,
     answered,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.core.calls import Call, CallState, MediaLost, Outcome
+from service.core.calls import Call, CallEnding, CallState, MediaLost, Outcome
 from service.core.events import DtmfReceived, HangUpRequested
 from tests.calls.house import House
 from tests.calls.samples import StoppedClock, answered, at, attached, end, ended, outbound, stopped
@@ -48,7 +48,7 @@ async def test_an_offered_call_is_connected_to_a_socket_of_its_own(house: House)
     token = response.text.removeprefix("connect wss://bridge.test/acme/stream/")
     opened = await house.store.by_token(token)
     assert opened == call
-    assert (call.state, call.agent, call.to) == (CallState.RINGING, "receptionist", OFFER["to"])
+    assert (call.state, call.agent, call.to) == (CallState.RINGING, "default", OFFER["to"])
     assert await house.events(call.call_id) == ["call.ringing"]
 
 
@@ -102,7 +102,7 @@ async def test_a_caller_who_hung_up_before_the_answer_canceled(house: House) -> 
     ("asked", "agent", "events"),
     [
         ("night", "night", ["call.ringing"]),
-        ("nobody", "receptionist", ["call.ringing", "fault"]),
+        ("nobody", "default", ["call.ringing", "fault"]),
     ],
 )
 async def test_the_url_chooses_the_agent(
@@ -262,6 +262,14 @@ async def test_a_stream_that_broke_off_unnoticed_is_connected_again(house: House
     await offered_and_attached(house, owner="an instance that was killed")
     response = await tell(house, path="done", provider_call_id="CA1", asks_stream=True)
     assert response.text.startswith("connect ")
+
+
+async def test_a_call_that_is_being_ended_is_not_connected_again(house: House) -> None:
+    call = await offered_and_attached(house)
+    goodbye = CallEnding(event_id="bye", occurred_at=at(7), end=end(ended_by="agent"))
+    await house.store.apply(call.call_id, goodbye)
+    response = await tell(house, path="done", provider_call_id="CA1", asks_stream=True)
+    assert response.text == "let_go"
 
 
 async def test_the_bridge_is_told_that_the_carrier_ended_the_call(

@@ -130,6 +130,14 @@ def test_an_interrupted_turn_shows_what_was_not_heard(page: Page, stand_in: Stan
     expect(page.locator("#events")).to_contain_text("agent.interrupted")
 
 
+def test_sound_without_words_has_no_caption(page: Page, stand_in: StandIn) -> None:
+    call = dial(page, stand_in)
+    mute = {"turn_id": "turn_1", "text": "", "heard_text": "", "interrupted": True}
+    call.record("turn.agent", mute)
+    call.record("turn.user", {"turn_id": "caller-1", "text": ""})
+    expect(page.locator("#turns .words")).to_have_text(["Not understood"])
+
+
 def test_what_is_said_never_becomes_markup(page: Page, stand_in: StandIn) -> None:
     call = dial(page, stand_in)
     text = "<img src=x onerror=alert(1)><b>bold</b>"
