@@ -28,6 +28,8 @@ AT_ONCE = 8
 """Sockets opened at the same time."""
 
 SETTLE_S = 1.0
+WARM_CALL_S = 2.5
+"""A call's last traces, the hang-up among them, come a while after its end."""
 WARM_S = 1.5
 LAST_FRAMES_S = 1.0
 
@@ -94,7 +96,7 @@ async def warm_up(url: str, headers: list[tuple[str, str]]) -> None:
         caller.say()
         await asyncio.sleep(0.02)
     caller.stop()
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(WARM_CALL_S)
 
 
 async def run(

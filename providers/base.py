@@ -181,6 +181,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     rest: Rest | None = None
     hangs_up_on_close: bool = False
     """Closing the media socket ends the call; otherwise it takes a REST command."""
+    renames_calls: bool = False
+    """Its webhooks may name a call otherwise than its answer to our order to dial did."""
     tells_end: bool = False
     """A webhook tells how the call ended, so a stream's stop is not the last word."""
     examine: Callable[[float], Flow[list[Finding]]] | None = None

@@ -22,10 +22,11 @@ from service.ai.loopback import LoopbackEngine
 from service.ai.offline.engine import OfflineEngine
 from service.bridge.bridge import Apology, Shared
 from service.bridge.endpoint import MediaEndpoint
-from service.bridge.exchange import Exchange, Limits
+from service.bridge.exchange import Exchange
 from service.bridge.pacer import Ticker
 from service.calls import probes, webhooks
 from service.calls.access import Access
+from service.calls.admission import Admission
 from service.calls.api import Api
 from service.calls.control import Control
 from service.calls.desk import Desk
@@ -78,14 +79,14 @@ def create_app(
 ) -> Starlette:
     """The service. ConfigError when agents or carriers are described wrongly.
 
-    `app.state.exchange` holds the live calls of this process.
+    `await app.state.drain(seconds)` lets its calls come to an end.
     """
     clock = clock or Clock()
     service = _Service(settings, clock, ids or Ids(clock), carrier_transport)
     app = Starlette(
         routes=service.routes(), lifespan=service.lifespan, exception_handlers=exception_handlers
     )
-    app.state.exchange = service.exchange
+    app.state.drain = service.drain
     return app
 
 
@@ -135,7 +136,12 @@ class _Service:
             self._shared(),
             agents=self._agents,
             engines=self._engines(),
-            limits=Limits(settings.callbridge_max_calls, settings.callbridge_max_loop_lag_ms),
+        )
+        self.admission = Admission(
+            max_calls=settings.callbridge_max_calls,
+            max_loop_lag_ms=settings.callbridge_max_loop_lag_ms,
+            live=self.exchange.live_ids,
+            now_ms=clock.now_ms,
         )
 
     # What the process answers to ---------------------------------------------------------------
@@ -163,6 +169,7 @@ class _Service:
             exchange=self.exchange,
             desk=self._desk,
             access=self._access,
+            admission=self.admission,
             mailbox=self._mailbox,
             start_timeout_ms=self._settings.callbridge_start_timeout_ms,
             insecure=self._settings.callbridge_insecure,
@@ -183,9 +190,10 @@ class _Service:
             journal=self._journal,
             mailbox=self._mailbox,
             errands=self._errands,
-            admit=self._admit,
+            admission=self.admission,
             clock=self._clock,
             metrics=self._metrics,
+            attach_ms=self._settings.callbridge_attach_timeout_ms,
             reattach_ms=self._settings.callbridge_reattach_ms,
         )
 
@@ -201,7 +209,9 @@ class _Service:
             journal=self._journal,
             providers=self._providers,
             agents=self._agents,
-            admit=self._admit,
+            admission=self.admission,
+            mailbox=self._mailbox,
+            attach_ms=self._settings.callbridge_attach_timeout_ms,
             clock=self._clock,
             max_call_s=self._settings.callbridge_max_call_seconds,
         )
@@ -242,18 +252,15 @@ class _Service:
         ]
         return {engine.name: engine for engine in engines}
 
-    def _admit(self) -> str | None:
-        return self.exchange.full()
-
     def _draining(self) -> bool:
-        return self.exchange.draining
+        return self.admission.draining
 
     def _deliver(self, call_id: CallId, event: Letter) -> None:
         self.exchange.deliver(call_id, event)
 
     def _lagged(self, seconds: float) -> None:
         self._metrics.lagged(seconds)
-        self.exchange.lagged(seconds)
+        self.admission.lagged(seconds)
 
     # The process's life ------------------------------------------------------------------------
 
@@ -269,9 +276,14 @@ class _Service:
             stack.push_async_callback(_stop, tasks)
             self._say_ready()
             yield
-            await self.exchange.drain(0)
+            await self.drain(0)
             await self._errands.finish(ERRANDS_TIMEOUT_S)
             await self._finish_journal()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more calls, give the live ones this long to end, then hang them up."""
+        self.admission.draining = True
+        await self.exchange.drain(seconds)
 
     def _jobs(self) -> list[Job]:
         lease_ms = self._settings.callbridge_lease_ms

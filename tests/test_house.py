@@ -14,7 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GROUND = ["service.core"]
 RULES = [*GROUND, "service.agents", "service.clock", "service.logs", "service.settings"]
-LIVE = [*RULES, "service.media", "service.ai.base", "service.ai.missing", "service.calls", "providers.base"]
+LIVE = [
+    *RULES,
+    "service.media",
+    "service.ai.base",
+    "service.ai.missing",
+    "service.calls",
+    "providers.base",
+]
 
 ARROWS = {
     "service.core": [],

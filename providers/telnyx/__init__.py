@@ -46,6 +46,7 @@ def telnyx(
         webhooks=TelnyxWebhooks(load_public_key(public_key), rest),
         rest=rest,
         hangs_up_on_close=False,
+        renames_calls=True,
         tells_end=True,
         examine=TelnyxDoctor(
             api_key=api_key,

@@ -14,6 +14,7 @@ from providers.base import Provider, WebhookRequest, Wire
 from service.bridge.exchange import Exchange
 from service.bridge.link import NORMAL, POLICY_VIOLATION, Link, SocketLink, upgrade_request
 from service.calls.access import Access
+from service.calls.admission import Admission
 from service.calls.desk import Desk
 from service.calls.mailbox import Mailbox
 from service.core.calls import Call, CallState, Direction
@@ -33,6 +34,7 @@ class MediaEndpoint:
         exchange: Exchange,
         desk: Desk,
         access: Access,
+        admission: Admission,
         mailbox: Mailbox,
         start_timeout_ms: int,
         insecure: bool,
@@ -41,6 +43,7 @@ class MediaEndpoint:
         self._exchange = exchange
         self._desk = desk
         self._access = access
+        self._admission = admission
         self._mailbox = mailbox
         self._start_timeout_s = start_timeout_ms / 1000
         self._insecure = insecure
@@ -70,12 +73,12 @@ class MediaEndpoint:
         if token is None:
             return None
         call = await self._desk.store.by_token(token)
-        if call is None or call.provider != self._provider.name:
+        if call is None or call.provider != self._provider.name or call.stream_stopped_at:
             raise SignatureInvalid("stream.unknown_token", "no live call has this token")
         return call
 
     def _check(self, upgrade: WebhookRequest, scope: Scope, *, announced: bool) -> None:
-        if not announced and (reason := self._exchange.full()):
+        if not announced and (reason := self._admission.refusal()):
             raise BridgeError("stream.house_full", reason)
         if self._insecure and self._provider.webhooks is not None:
             return  # a carrier's signature may be missing; a foreign web page may still not come in

@@ -7,8 +7,6 @@ What reaches a live call from outside, by the API or from another instance, come
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
-
 from providers.base import Provider
 from service.agents import AgentBook
 from service.ai.base import Engine
@@ -17,16 +15,6 @@ from service.bridge.bridge import Apology, Bridge, Shared
 from service.core.calls import Call, CallId
 from service.core.events import ControlEvent, HangUpRequested, TakenOver
 from service.core.turns import PastTurn
-
-LAG_FADES = 0.97
-"""From one tick to the next: to a fifth within a second."""
-
-
-class Limits(Struct, frozen=True):
-    """When new calls are refused so that live ones do not suffer."""
-
-    max_calls: int
-    max_loop_lag_ms: int
 
 
 class Exchange:
@@ -38,33 +26,15 @@ class Exchange:
         *,
         agents: AgentBook,
         engines: Mapping[str, Engine],
-        limits: Limits,
     ) -> None:
         self.shared = shared
         self._agents = agents
         self._engines = engines
-        self._limits = limits
         self._bridges: dict[CallId, Bridge] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self.draining = False
         self.apology = Apology()
-        self._loop_lag_ms = 0.0
-
-    def full(self) -> str | None:
-        """Why no new call can be taken now; None when one can."""
-        if self.draining:
-            return "draining"
-        if len(self._bridges) >= self._limits.max_calls:
-            return "max_calls"
-        if self._loop_lag_ms > self._limits.max_loop_lag_ms:
-            return "loop_lag"
-        return None
-
-    def lagged(self, seconds: float) -> None:
-        """The event loop woke this late. A bad moment counts for about a second."""
-        self._loop_lag_ms = max(seconds * 1000, self._loop_lag_ms * LAG_FADES)
 
     def live_ids(self) -> list[CallId]:
         """The calls whose bridges are here."""
@@ -102,8 +72,7 @@ class Exchange:
             bridge.take(event)
 
     async def drain(self, seconds: float) -> None:
-        """Take no more calls, wait for the live ones, then hang up those that still talk."""
-        self.draining = True
+        """Wait for the live calls to end, then hang up those that still talk."""
         try:
             async with asyncio.timeout(seconds):
                 await self._empty.wait()

@@ -10,13 +10,14 @@ from starlette.responses import Response
 
 from providers.base import Provider
 from service.agents import Agent, AgentBook
+from service.calls.admission import Admission
 from service.calls.control import Control
 from service.calls.desk import Desk, Order
 from service.calls.guard import invalid_request
 from service.calls.journal import Journal
+from service.calls.mailbox import Mailbox
 from service.calls.models import PlaceCall
 from service.calls.problems import RETRY_AFTER_S, from_error, problem
-from service.calls.reception import Admit
 from service.calls.records import public
 from service.calls.store import CallStore, Remembered
 from service.clock import Clock
@@ -31,6 +32,7 @@ from service.core.calls import (
     advance,
 )
 from service.core.errors import BridgeError, RestError, StaleCall, StoreAway
+from service.core.events import HangUpRequested
 
 KEY_LIMIT = 255
 
@@ -48,7 +50,9 @@ class Placing:
         journal: Journal,
         providers: Mapping[str, Provider],
         agents: AgentBook,
-        admit: Admit,
+        admission: Admission,
+        mailbox: Mailbox,
+        attach_ms: int,
         clock: Clock,
         max_call_s: int,
     ) -> None:
@@ -57,7 +61,9 @@ class Placing:
         self._journal = journal
         self._providers = providers
         self._agents = agents
-        self._admit = admit
+        self._admission = admission
+        self._mailbox = mailbox
+        self._attach_ms = attach_ms
         self._clock = clock
         self._max_call_s = max_call_s
 
@@ -66,23 +72,33 @@ class Placing:
         order, faults = self._order(wanted)
         if order is None:
             return invalid_request(faults)
-        if reason := self._admit():
+        if reason := self._admission.refusal():
             wait = {"Retry-After": str(RETRY_AFTER_S)}
             return problem(503, f"busy.{reason}", "no further call can be taken", headers=wait)
         call = await self._desk.open_ordered(order)
+        self._admission.expect(call.call_id, for_ms=order.ring_timeout_s * 1000 + self._attach_ms)
         try:
             name = await self._control.place(call, await self._desk.stream_url(call))
         except RestError as refusal:
             cause = refusal.code.replace(".", "_")
-            await self._note(call, self._ended(call, cause))
+            await self._give_up(call, cause)
             return from_error(refusal, call_id=call.call_id)
         except Exception:
-            await self._note(call, self._ended(call, "internal_error"))
+            await self._give_up(call, "internal_error")
             raise
         call = await self._note(call, self._placed(name))
         if call.state is CallState.ENDED or call.pending_end is not None:
             await self._hang_up(call)  # somebody wanted it ended while it was being placed
         return Response(json.dumps(public(call)), 201, media_type="application/json")
+
+    async def _give_up(self, call: Call, cause: str) -> None:
+        """The call has failed for us; if the carrier dialled all the same, nobody is to talk."""
+        self._admission.forget(call.call_id)
+        call = await self._note(call, self._ended(call, cause))
+        if call.attached:
+            await self._mailbox.send(call, HangUpRequested(cause, "carrier"))
+        if call.provider_call_id is not None:
+            await self._hang_up(call)
 
     def _order(self, wanted: PlaceCall) -> tuple[Order | None, list[dict[str, str]]]:
         faults = []

@@ -12,6 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from providers.base import Answer, Flow, Notice, Provider, WebhookRequest, Webhooks
+from service.calls.admission import Admission
 from service.calls.control import Control
 from service.calls.desk import Desk
 from service.calls.errands import Errands
@@ -33,9 +34,6 @@ from service.core.calls import (
 from service.core.errors import CallGone, RestError, StaleCall, StoreAway, UnknownCall
 from service.core.events import DtmfReceived, HangUpRequested
 
-Admit = Callable[[], str | None]
-"""Why no further call can be taken now; None: one can."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -50,9 +48,10 @@ class Reception:
         journal: Journal,
         mailbox: Mailbox,
         errands: Errands,
-        admit: Admit,
+        admission: Admission,
         clock: Clock,
         metrics: Metrics,
+        attach_ms: int,
         reattach_ms: int,
     ) -> None:
         self.metrics = metrics
@@ -62,8 +61,9 @@ class Reception:
         self._journal = journal
         self._mailbox = mailbox
         self._errands = errands
-        self._admit = admit
+        self._admission = admission
         self._clock = clock
+        self._attach_ms = attach_ms
         self._reattach = timedelta(milliseconds=reattach_ms)
 
     async def take(self, provider: Provider, webhook: WebhookRequest) -> Answer:
@@ -86,12 +86,13 @@ class Reception:
         call = await self._known(provider, notice)
         if call is None:
             if notice.offer is None:
-                return hooks.acknowledge(notice)
-            if reason := self._admit():
+                return Answer(204)
+            if reason := self._admission.refusal():
                 self.metrics.calls_refused.labels(reason).inc()
                 return hooks.refuse(notice)
             opened = await self._desk.open_offered(provider.name, notice.offer, notice.agent)
             call = opened.call
+            self._admission.expect(call.call_id, for_ms=self._attach_ms)
         for event in notice.events:
             call = await self._apply(call, event)
         if notice.digit is not None:
@@ -115,9 +116,12 @@ class Reception:
             return None
         if notice.provider_call_id in (None, call.provider_call_id):
             return call
-        if call.provider_call_id is not None or notice.provider_call_id is None:
+        if notice.provider_call_id is None:
             return None
-        # The carrier's first webhook may overtake its answer to our order to dial.
+        if call.provider_call_id is not None and not provider.renames_calls:
+            return None
+        # The carrier's first webhook may overtake its answer to our order to dial, and some
+        # carriers call the same leg by another name in webhooks than in that answer.
         placed = CallPlaced(
             event_id=f"placed.{notice.provider_call_id}",
             occurred_at=self._clock.utc(),
@@ -131,6 +135,8 @@ class Reception:
         except (StoreAway, StaleCall):
             self._journal.note(call.call_id, event)
             return call
+        if applied.call.state is CallState.ENDED:
+            self._admission.forget(call.call_id)
         told_end = isinstance(event, CallEnded) and applied.fresh
         if told_end and applied.call.state is not CallState.ENDED:
             await self._tell_bridge(applied.call)
@@ -153,6 +159,8 @@ class Reception:
         """Whether the carrier is to open a media socket, for the first time or once more."""
         if call.pending_end is not None:
             return False  # also while its socket is still open: it is being ended
+        if call.pending_end is not None:
+            return False
         match phase(call):
             case Phase.DIALLING | Phase.WAITING:
                 return True

@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop; a second interrupt stops at once."""
-        draining = asyncio.ensure_future(self._app.state.exchange.drain(self._drain_seconds))
+        draining = asyncio.ensure_future(self._app.state.drain(self._drain_seconds))
         while not draining.done() and not self.force_exit:
             await asyncio.wait({draining}, timeout=0.1)
         draining.cancel()

@@ -52,18 +52,23 @@ class Style:
 class Chat:
     """One call, printed as it goes."""
 
-    def __init__(self, style: Style, *, stopped_clock: bool) -> None:
+    def __init__(self, style: Style) -> None:
         self.events: list[dict[str, Any]] = []
         self.over = False
         self._style = style
-        self._stopped_clock = stopped_clock  # while recognition and speech are made
+        self._worked_ms: float | None = None
+        self._turn_from_ms = 0.0
 
     def title(self, carrier: str, title: str) -> None:
         """What is about to be played."""
         print(self._style.title(f"\n{carrier.capitalize()}. {title}."), flush=True)
 
-    def tell(self, events: Sequence[dict[str, Any]]) -> None:
-        """Print those of a call's events that have not been told yet."""
+    def tell(self, events: Sequence[dict[str, Any]], worked_ms: float | None = None) -> None:
+        """Print those of a call's events that have not been told yet.
+
+        `worked_ms`: for how long recognition and speech have held a virtual clock so far.
+        """
+        self._worked_ms = worked_ms
         for event in events[len(self.events) :]:
             self.events.append(event)
             self._tell(event)
@@ -74,9 +79,6 @@ class Chat:
         call_s = (record.ended_at_ms or 0) / 1000
         took = f"  {call_s:.1f} s of call time played in {real_s:.1f} s"
         print(self._style.aside(f"{took}, {call_s / real_s:.0f} times as fast as speech"))
-        if self._stopped_clock:
-            why = "  (recognition and speech read 0 ms: the clock waits for them; see --real-time)"
-            print(self._style.aside(why))
 
     def _tell(self, event: dict[str, Any]) -> None:
         data = event["data"]
@@ -101,6 +103,10 @@ class Chat:
                 pass
 
     def _agent(self, event: dict[str, Any]) -> None:
+        self._print_turn(event)
+        self._turn_from_ms = self._worked_ms or 0.0
+
+    def _print_turn(self, event: dict[str, Any]) -> None:
         text, heard = event["data"]["text"], event["data"]["heard_text"]
         unheard = text[len(heard) :].strip()
         if unheard:
@@ -110,7 +116,15 @@ class Chat:
         if latency:
             parts = " + ".join(f"{name} {latency[part]}" for part, name in _PARTS.items())
             spent = f"answered after {latency['response_ms']} ms: {parts}"
+            spent += self._work()
             print(f"{'':>9}{'':{_NAME_WIDTH}}{self._style.aside(spent)}", flush=True)
+
+    def _work(self) -> str:
+        """What this turn's recognition and speech really took, when the clock stood still."""
+        if self._worked_ms is None:
+            return ""
+        spent_ms = self._worked_ms - self._turn_from_ms
+        return f"; clock held {spent_ms:.0f} ms for recognition and speech"
 
     def _say(self, event: dict[str, Any], who: str, text: str) -> None:
         began = event["data"].get("started_at", event["at"])

@@ -12,9 +12,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 import structlog
 from msgspec import Struct
@@ -31,6 +32,9 @@ AGENTS = Path("agents")
 AGENT = "receptionist"
 DIALLED, CALLING = "+14155550123", "+14155550100"
 EVERY_S = 0.1  # how often the call's record is read
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Line(Struct, frozen=True):
@@ -109,13 +113,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     voice = CallerVoice()
     steps = {scene.carrier: _steps(scene, voice) for scene in SCENES}
     style = Style(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    run = asyncio.run if arguments.real_time else virtual.run
     faults = []
     for scene in SCENES:
         began_s = time.perf_counter()
-        chat = Chat(style, stopped_clock=not arguments.real_time)
+        chat = Chat(style)
         chat.title(scene.carrier, scene.title)
-        record = run(_play(scene, steps[scene.carrier], chat))
+        loop = asyncio.SelectorEventLoop if arguments.real_time else _TimedLoop
+        with asyncio.Runner(loop_factory=loop) as runner:
+            record = runner.run(_play(scene, steps[scene.carrier], chat))
         chat.ended(record, real_s=time.perf_counter() - began_s)
         if arguments.wav is not None:
             path = arguments.wav / f"{scene.carrier}.wav"
@@ -178,20 +183,37 @@ async def _play(scene: Scene, steps: Sequence[Step], chat: Chat) -> CallRecord:
 
 async def _tell(stage: Stage, chat: Chat) -> None:
     """Follow the call's record, as it is written, to its end."""
+    loop = asyncio.get_running_loop()
     while not chat.over:
         await asyncio.sleep(EVERY_S)
         calls: list[dict[str, Any]] = (await stage.http.get("/v1/calls")).json()["calls"]
         if calls:
             told = await stage.http.get(f"/v1/calls/{calls[0]['call_id']}/events")
-            chat.tell(told.json()["events"])
+            worked_ms = loop.worked_ms if isinstance(loop, _TimedLoop) else None
+            chat.tell(told.json()["events"], worked_ms)
+
+
+class _TimedLoop(virtual.VirtualLoop):
+    """Virtual time, and for how long it stood still: what recognition and speech really took."""
+
+    worked_ms = 0.0
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> "asyncio.Future[T]":
+        began_s = time.perf_counter()
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(lambda _: self._worked((time.perf_counter() - began_s) * 1000))
+        return future
+
+    def _worked(self, ms: float) -> None:
+        self.worked_ms += ms
 
 
 # What must have happened -------------------------------------------------------------------------
 
 
-def _faults(
-    scene: Scene, events: Sequence[dict[str, Any]], record: CallRecord
-) -> list[str]:
+def _faults(scene: Scene, events: Sequence[dict[str, Any]], record: CallRecord) -> list[str]:
     told = {kind: [e["data"] for e in events if e["type"] == kind] for kind in _TOLD}
     faults = []
     understood = [turn["text"] for turn in told["turn.user"]]
@@ -201,7 +223,7 @@ def _faults(
     if pressed != (wanted := "".join(line.presses for line in scene.lines)):
         faults.append(f"keys pressed: {pressed!r} instead of {wanted!r}")
     agent = [turn["text"] for turn in told["turn.agent"]]
-    if len(agent) != len(scene.answers) or not all(map(str.startswith, agent, scene.answers)):
+    if len(agent) != len(scene.answers) or not all(map(_begins, agent, scene.answers)):
         faults.append(f"the agent's answers: {agent}")
     cut = [t for t in told["turn.agent"] if t["interrupted"] and t["heard_text"] != t["text"]]
     if len(cut) != scene.interruptions:
@@ -212,6 +234,10 @@ def _faults(
     faults += [f"no trouble: {fault['code']}" for fault in told["fault"]]
     faults += [f"nothing the carrier refuses: {w.code} {w.detail}" for w in record.warnings]
     return faults
+
+
+def _begins(text: str, beginning: str) -> bool:
+    return text.casefold().startswith(beginning.casefold())
 
 
 _TOLD = ("turn.user", "turn.agent", "dtmf.received", "call.ended", "fault")

@@ -13,6 +13,7 @@ from providers.base import Provider
 from service.agents import AgentBook
 from service.calls import probes, webhooks
 from service.calls.access import Access
+from service.calls.admission import Admission
 from service.calls.api import Api
 from service.calls.control import Control
 from service.calls.desk import Desk
@@ -59,7 +60,6 @@ class House:
         self.carrier = carrier or FakeCarrierApi()
         self.told: list[tuple[CallId, Letter]] = []
         self.heard = asyncio.Event()
-        self.full: str | None = None
         self.draining = False
         providers: dict[str, Provider] = {
             "acme": fake_provider("acme"),
@@ -68,6 +68,13 @@ class House:
         ids, agents = Ids(clock), AgentBook(AGENTS)
         agents.load()
         self.metrics = Metrics()
+        self.talking: list[CallId] = []
+        self.admission = Admission(
+            max_calls=50,
+            max_loop_lag_ms=100,
+            live=lambda: self.talking,
+            now_ms=lambda: int(clock.utc().timestamp() * 1000),
+        )
         self.store = make_store(redis, clock)
         self.journal = Journal(self.store, self.metrics)
         self.http = httpx.AsyncClient(transport=httpx.MockTransport(self.carrier))
@@ -100,9 +107,10 @@ class House:
             journal=self.journal,
             mailbox=self.mailbox,
             errands=self.errands,
-            admit=lambda: self.full,
+            admission=self.admission,
             clock=clock,
             metrics=self.metrics,
+            attach_ms=LIMITS.attach_ms,
             reattach_ms=LIMITS.reattach_ms,
         )
         gate = webhooks.Gate(
@@ -120,7 +128,9 @@ class House:
             journal=self.journal,
             providers=providers,
             agents=agents,
-            admit=lambda: self.full,
+            admission=self.admission,
+            mailbox=self.mailbox,
+            attach_ms=LIMITS.attach_ms,
             clock=clock,
             max_call_s=3600,
         )
@@ -151,6 +161,10 @@ class House:
     def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 50_000))
         return httpx.AsyncClient(transport=transport, base_url="http://bridge.test")
+
+    def fill(self) -> None:
+        """As many calls as there is room for are talking."""
+        self.talking = [CallId(f"call_{number}") for number in range(50)]
 
     async def events(self, call_id: str) -> list[str]:
         return [event.type for event in await self.store.entries(call_id)]

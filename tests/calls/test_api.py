@@ -177,7 +177,7 @@ async def test_a_fault_of_ours_while_placing_is_written_down(
 
 
 async def test_a_full_house_places_no_call(house: House, client: httpx.AsyncClient) -> None:
-    house.full = "max_calls"
+    house.fill()
     response = await client.post("/v1/calls", json=ORDER)
     assert (response.status_code, response.json()["code"]) == (503, "busy.max_calls")
     assert response.headers["retry-after"] == "1"

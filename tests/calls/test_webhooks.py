@@ -120,7 +120,7 @@ async def test_the_dialled_number_chooses_the_agent(house: House) -> None:
 
 async def test_a_full_house_refuses_new_calls_but_serves_its_own(house: House) -> None:
     await tell(house, provider_call_id="CA1", offer=OFFER)
-    house.full = "max_calls"
+    house.fill()
     refused = await tell(house, provider_call_id="CA2", offer=OFFER | {"provider_call_id": "CA2"})
     assert refused.text == "refuse"
     assert (await tell(house, provider_call_id="CA1", offer=OFFER)).text.startswith("connect")

@@ -7,7 +7,7 @@ import pytest
 
 from service.replay.stage import Stage
 from service.twin.behaviour import Delivery, Outcome, RestFault
-from service.twin.caller import DropSocket, HangUp, Press, Say, Silence
+from service.twin.caller import DropSocket, HangUp, Press, Say, Silence, Step
 from tests.journeys.stages import (
     CALLING,
     CARRIERS,
@@ -39,7 +39,7 @@ async def end_of(stage: Stage) -> tuple[str, str]:
 
 def test_an_inbound_call_hears_its_own_voice_byte_for_byte(carrier: str) -> None:
     async def scene(stage: Stage) -> None:
-        steps = [Silence(200), Say(VOICE), Silence(300), HangUp()]
+        steps: list[Step] = [Silence(200), Say(VOICE), Silence(300), HangUp()]
         record = await twin_of(stage, carrier).call(DIALLED, CALLING, steps)
         assert VOICE in record.heard_pcmu()
         assert unblemished(record)
@@ -135,7 +135,14 @@ def test_hanging_up_while_it_rings_cancels_the_call(carrier: str) -> None:
 
 def test_a_socket_that_is_lost_is_taken_up_again_by_the_same_call(carrier: str) -> None:
     async def scene(stage: Stage) -> None:
-        steps = [Silence(500), DropSocket(), Silence(500), Say(VOICE), Silence(300), HangUp()]
+        steps: list[Step] = [
+            Silence(500),
+            DropSocket(),
+            Silence(500),
+            Say(VOICE),
+            Silence(300),
+            HangUp(),
+        ]
         record = await twin_of(stage, carrier).call(DIALLED, CALLING, steps)
         assert VOICE in record.heard_pcmu()
         told = await story(stage)
@@ -147,7 +154,7 @@ def test_a_socket_that_is_lost_is_taken_up_again_by_the_same_call(carrier: str) 
 
 def test_a_key_press_is_one_event(carrier: str) -> None:
     async def scene(stage: Stage) -> None:
-        steps = [Silence(300), Press("5#"), Silence(300), HangUp()]
+        steps: list[Step] = [Silence(300), Press("5#"), Silence(300), HangUp()]
         await twin_of(stage, carrier).call(DIALLED, CALLING, steps)
         call = await only_call(stage)
         pressed = [

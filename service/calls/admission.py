@@ -1,0 +1,64 @@
+"""Whether this process takes one more call: refused before live ones suffer.
+
+A call counts from the moment it is announced, not only once it talks, so that a burst of
+announcements cannot fill the house twice.
+"""
+
+from collections.abc import Callable, Collection
+
+from service.core.calls import CallId
+
+LAG_FADES = 0.97
+"""From one 20 ms tick to the next: to a fifth within a second."""
+
+
+class Admission:
+    """Counts the calls that talk here and those that are expected to."""
+
+    def __init__(
+        self,
+        *,
+        max_calls: int,
+        max_loop_lag_ms: int,
+        live: Callable[[], Collection[CallId]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.draining = False
+        self._max_calls = max_calls
+        self._max_loop_lag_ms = max_loop_lag_ms
+        self._live = live
+        self._now_ms = now_ms
+        self._expected: dict[CallId, int] = {}  # until when
+        self._loop_lag_ms = 0.0
+
+    def refusal(self) -> str | None:
+        """Why no further call can be taken now; None when one can."""
+        if self.draining:
+            return "draining"
+        if self._loop_lag_ms > self._max_loop_lag_ms:
+            return "loop_lag"
+        if len(self._occupied()) >= self._max_calls:
+            return "max_calls"
+        return None
+
+    def expect(self, call_id: CallId, *, for_ms: int) -> None:
+        """This call was taken; its media socket is to come within `for_ms`."""
+        self._expected[call_id] = self._now_ms() + for_ms
+
+    def forget(self, call_id: CallId) -> None:
+        """This call has ended."""
+        self._expected.pop(call_id, None)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop woke this late. A bad moment counts for about a second."""
+        self._loop_lag_ms = max(seconds * 1000, self._loop_lag_ms * LAG_FADES)
+
+    def _occupied(self) -> set[CallId]:
+        live = {*self._live()}
+        now_ms = self._now_ms()
+        self._expected = {
+            call_id: until_ms
+            for call_id, until_ms in self._expected.items()
+            if until_ms > now_ms and call_id not in live
+        }
+        return live | self._expected.keys()
