@@ -43,7 +43,7 @@ def main() -> None:
 def _arguments() -> Namespace:
     parser = ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="N")
-    parser.add_argument("--seconds", type=float, default=5, help="length of each window")
+    parser.add_argument("--seconds", type=float, default=4, help="length of each window")
     parser.add_argument("--rounds", type=int, default=1, help="repeat all, and take medians")
     parser.add_argument("--only", choices=("load", "path"), help="cost and lateness, or delays")
     parser.add_argument(

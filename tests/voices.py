@@ -17,7 +17,8 @@ def recording(name: str) -> bytes:
     """PCM16 at 8 kHz."""
     with wave.open(str(SOUNDS / f"{name}.wav")) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (8000, 2, 1)
-        return file.readframes(file.getnframes())
+        pcm: bytes = file.readframes(file.getnframes())
+        return pcm
 
 
 def silence(ms: int) -> bytes:

@@ -88,5 +88,5 @@ def test_a_resampled_stream_is_late_by_less_than_two_frames() -> None:
     ],
 )
 def test_a_format_that_cannot_be_used_is_named(source: MediaFormat, target: MediaFormat) -> None:
-    with pytest.raises(MediaError, match="media.unsupported_format"):
+    with pytest.raises(MediaError, match=r"media\.unsupported_format"):
         Converter(source, target)

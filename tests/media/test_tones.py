@@ -41,5 +41,5 @@ def test_the_lines_own_rate_is_kept() -> None:
 
 
 def test_a_key_that_no_telephone_has_is_refused() -> None:
-    with pytest.raises(MediaError, match="media.unknown_key"):
+    with pytest.raises(MediaError, match=r"media\.unknown_key"):
         list(dial_tones("x", PCMU_8K))

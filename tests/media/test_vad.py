@@ -71,7 +71,8 @@ def test_comfort_noise_is_no_speech_even_where_it_begins_suddenly(
 
 def test_speech_over_comfort_noise_is_heard_and_ends() -> None:
     voice = silence(3000) + recording("agent-alreadyon") + silence(2000)
-    mixed = audioop.add(voice, noise(len(voice) // 16, -35), 2)
+    hiss = noise(len(voice) // 16 + 1, -35)[: len(voice)]
+    mixed = audioop.add(voice, hiss, 2)
     kinds = [type(event) for _, event in hear(on_the_line(mixed))]
     assert kinds[:2] == [SpeechStarted, SpeechStopped]
 

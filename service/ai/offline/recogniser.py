@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 import soxr
-from pocketsphinx import Decoder
+from pocketsphinx import Decoder, Segment
 
 _GRAMMARS_MOST = 64
 _MODEL_RATE_HZ = 16_000  # narrow-band features do not fit the acoustic model: 20 % right, not 90 %
@@ -17,14 +17,16 @@ _RATE_HZ = 8000
 _EDGE = np.zeros(_RATE_HZ // 4, np.float32)
 """Silence on both sides: likelihoods are comparable only like for like."""
 
-_LEAST_LOG_LIKELIHOOD = -0.0032
+_LEAST_LOG_LIKELIHOOD = -0.0031
 """Per frame of 10 ms. More than nine in ten phrases of the grammar lie above it, and more than nine
 in ten of other speech below: a matter of the level, noise and edges that are set here."""
 _LEVEL_RMS = 2000.0
 _NOISE_RMS = 80.0
 """Silence to the model, where digital silence is like nothing it was made from."""
-_INNER_SILENCE_MOST_FRAMES = 40
-"""Whoever is made to fit a grammar is torn apart by silences between its words."""
+_INNER_SILENCE_MOST_FRAMES = 30
+"""Speech that is made to fit a grammar is torn apart by silences between the words ..."""
+_PHONEME_MOST_FRAMES = 28
+"""... or its words are drawn out: more than this a phoneme, and nobody speaks so slowly."""
 _DECOYS = ("um", "uh", "hmm", "hello", "oh")
 """What people say when they say nothing: better recognised than taken for a short phrase."""
 
@@ -76,11 +78,22 @@ class Recogniser:
         return name
 
     def _torn(self) -> bool:
-        words = [s for s in self._decoder.seg() if s.word != "(NULL)"]
-        spoken = [i for i, segment in enumerate(words) if segment.word != "<sil>"]
-        inner = words[spoken[0] : spoken[-1]]
-        silent = sum(s.end_frame - s.start_frame + 1 for s in inner if s.word == "<sil>")
-        return bool(silent > _INNER_SILENCE_MOST_FRAMES)
+        segments = [s for s in self._decoder.seg() if s.word != "(NULL)"]
+        spoken = [i for i, segment in enumerate(segments) if segment.word != "<sil>"]
+        inner = segments[spoken[0] : spoken[-1] + 1]
+        silent = sum(_frames(s) for s in inner if s.word == "<sil>")
+        return silent > _INNER_SILENCE_MOST_FRAMES or any(
+            _frames(s) > _PHONEME_MOST_FRAMES * self._phonemes(s.word)
+            for s in inner
+            if s.word != "<sil>"
+        )
+
+    def _phonemes(self, word: str) -> int:
+        return len((self._decoder.lookup_word(word) or "").split())
+
+
+def _frames(segment: Segment) -> int:
+    return int(segment.end_frame - segment.start_frame + 1)
 
 
 def _for_the_model(pcm: bytes) -> bytes:
