@@ -33,16 +33,16 @@ class AgentBook:
         return [] if self._look() == self._seen else self._read()
 
     def choose(self, *, asked: str | None, dialled: str | None) -> tuple[Agent, bool]:
-        """The agent asked for, else the dialled number's, else the default one.
+        """The agent asked for; when none is, the dialled number's; else the default one.
 
-        False says that `asked` is unknown.
+        False says that `asked` is unknown: that gets the default agent, whatever was dialled.
         """
-        named = self.get(asked) if asked else None
-        if named is not None:
-            return named, True
+        default = self.get("default") or self._agents[0]
+        if asked:
+            named = self.get(asked)
+            return named or default, named is not None
         by_number = (agent for agent in self._agents if dialled and dialled in agent.numbers)
-        agent = next(by_number, None) or self.get("default") or self._agents[0]
-        return agent, not asked
+        return next(by_number, default), True
 
     def get(self, name: str) -> Agent | None:
         """The agent of this name."""

@@ -12,6 +12,7 @@ import sys
 import uvicorn
 from starlette.applications import Starlette
 
+from providers.catalog import catalog
 from service import logs
 from service.app import create_app, reach_store
 from service.cli.workers import run_workers
@@ -47,7 +48,8 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    server = Server(app, settings)
+    url = f"http://{arguments.host}:{arguments.port}"
+    server = Server(app, settings, greeting=_addresses(settings, url))
     server.run(sockets=[listening])
     return 0 if server.started else 1
 
@@ -55,8 +57,9 @@ def main(argv: list[str]) -> int:
 class Server(uvicorn.Server):
     """A uvicorn server that lets live calls finish before it stops."""
 
-    def __init__(self, app: Starlette, settings: Settings) -> None:
+    def __init__(self, app: Starlette, settings: Settings, *, greeting: str) -> None:
         super().__init__(_config(app, settings))
+        self._greeting = greeting
         self._app = app
         self._drain_seconds = settings.callbridge_drain_seconds
 
@@ -68,6 +71,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        if self.started:
+            print(self._greeting, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop; a second interrupt stops at once."""
@@ -103,6 +108,18 @@ def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+
+
+def _addresses(settings: Settings, url: str) -> str:
+    """What a person wants to open or to enter somewhere next."""
+    rows = [("talk to an agent", f"{url}/"), ("try the REST API", f"{url}/docs")]
+    for provider in catalog(settings).values():
+        if provider.webhooks is not None:
+            path = f"/{provider.name}{provider.webhooks.paths[0]}"
+            rows.append((f"{provider.name} webhook", settings.callbridge_public_url + path))
+    if len(rows) == 2:
+        rows.append(("phone carriers", "none is on; README.md says how to point one here"))
+    return "\n".join(["callbridge is ready", *(f"  {what:18}{where}" for what, where in rows)])
 
 
 def _listen(host: str, port: int, *, share: bool) -> socket.socket:
