@@ -6,21 +6,21 @@ other work (replies, recognition) is not in it. Takes the command line of the se
 """
 
 import sys
+from collections.abc import Callable
 from unittest.mock import patch
 
 from service.__main__ import main
 from service.ai import loopback
 from service.ai.base import Brief, Emit
 from service.core.commands import EngineCommand, Hear
-from service.core.events import TurnId
 from service.media.vad import Detector
 
 
 class DetectingTalk(loopback.LoopbackTalk):
     """A line test that also listens for speech."""
 
-    def __init__(self, brief: Brief, emit: Emit, turn_id: TurnId) -> None:
-        super().__init__(brief, emit, turn_id)
+    def __init__(self, brief: Brief, emit: Emit, new_id: Callable[[str], str]) -> None:
+        super().__init__(brief, emit, new_id)
         self._detector = Detector(brief.hears)
 
     def do(self, command: EngineCommand, now_ms: int) -> None:

@@ -125,7 +125,7 @@ class Agent(_Part):
 
     @model_validator(mode="after")
     def _greets(self) -> "Agent":
-        if not self.greeting and self.engine != "loopback":
+        if not self.greeting and self.engine not in ("loopback", "echo"):
             raise ValueError(f"greeting: the {self.engine} engine needs one")
         return self
 

@@ -533,7 +533,7 @@ async def _close(line: Line) -> None:
 def _manners(call: Call, agent: Agent, shared: Shared) -> Manners:
     asked_ms = (call.max_duration_s or 0) * 1000
     return Manners(
-        greeting=agent.greeting,
+        greeting=agent.fill(agent.greeting, call.variables),
         interruptible=agent.interruptible,
         max_duration_ms=min(asked_ms or shared.max_call_ms, shared.max_call_ms),
     )

@@ -6,6 +6,7 @@ Told to stop, it first takes no more calls and waits for the live ones (CALLBRID
 import argparse
 import asyncio
 import gc
+import signal
 import socket
 import sys
 
@@ -50,6 +51,9 @@ def main(argv: list[str]) -> int:
         return 1
     url = f"http://{arguments.host}:{arguments.port}"
     server = Server(app, settings, greeting=_addresses(settings, url))
+    # uvicorn stops in good order and then raises the signal again, which would end us as if killed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     server.run(sockets=[listening])
     return 0 if server.started else 1
 

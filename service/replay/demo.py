@@ -8,7 +8,6 @@ when something that belongs to the conversation did not happen.
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -17,12 +16,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-import structlog
 from msgspec import Struct
 
 from service.replay import virtual
 from service.replay.chat import Chat, Style
-from service.replay.stage import Stage, open_stage
+from service.replay.stage import Stage, only_errors_logged, open_stage
 from service.replay.voice import CallerVoice
 from service.replay.wav import write_wav
 from service.twin.caller import HangUp, InterruptAfter, Press, Say, Silence, Step, WaitForAgent
@@ -109,7 +107,6 @@ SCENES = (
 def main(argv: Sequence[str] | None = None) -> int:
     """0: all went as it should, 1: not so, 2: called wrongly."""
     arguments = _parse(argv)
-    _quiet()
     voice = CallerVoice()
     steps = {scene.carrier: _steps(scene, voice) for scene in SCENES}
     style = Style(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
@@ -119,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         chat = Chat(style)
         chat.title(scene.carrier, scene.title)
         loop = asyncio.SelectorEventLoop if arguments.real_time else _TimedLoop
-        with asyncio.Runner(loop_factory=loop) as runner:
+        with only_errors_logged(), asyncio.Runner(loop_factory=loop) as runner:
             record = runner.run(_play(scene, steps[scene.carrier], chat))
         chat.ended(record, real_s=time.perf_counter() - began_s)
         if arguments.wav is not None:
@@ -148,13 +145,6 @@ def _folder(text: str) -> Path:
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
     return folder
-
-
-def _quiet() -> None:
-    """The conversation is the output; of the log only what went wrong."""
-    only_errors = structlog.make_filtering_bound_logger(logging.ERROR)
-    to_stderr = structlog.PrintLoggerFactory(sys.stderr)
-    structlog.configure(wrapper_class=only_errors, logger_factory=to_stderr)
 
 
 def _steps(scene: Scene, voice: CallerVoice) -> list[Step]:

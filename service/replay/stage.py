@@ -4,14 +4,17 @@ Nothing goes over the network, so it runs on virtual time; chance and ids come f
 two runs are alike. Used by tests, the demo and replays.
 """
 
+import logging
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -54,6 +57,36 @@ class Stage(Struct, frozen=True):
 
 
 @asynccontextmanager
+async def open_service(
+    *,
+    agents: Path,
+    carriers: ASGIApp,
+    settings: Mapping[str, str] | None = None,
+    chance: random.Random,
+) -> AsyncIterator[Starlette]:
+    """The service, started, with `carriers` as all that its REST commands can reach."""
+    clock = Clock(EPOCH)
+    app = create_app(
+        Settings.load({**ENVIRONMENT, "CALLBRIDGE_AGENTS": str(agents), **(settings or {})}),
+        clock=clock,
+        ids=Ids(clock, chance.randbytes),
+        carrier_transport=httpx.ASGITransport(carriers),
+    )
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+def inside(app: Starlette) -> httpx.AsyncClient:
+    """A client that reaches the service without a network."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=PUBLIC_URL)
+
+
+def stage_time() -> datetime:
+    """The time of day on a stage."""
+    return Clock(EPOCH).utc()
+
+
+@asynccontextmanager
 async def open_stage(
     *,
     agents: Path,
@@ -70,18 +103,9 @@ async def open_stage(
     """
     asked = f"?agent={agent}" if agent else ""
     chance = random.Random(seed)
-    clock = Clock(EPOCH)
     carriers = _Carriers()
-    app = create_app(
-        Settings.load({**ENVIRONMENT, "CALLBRIDGE_AGENTS": str(agents), **(settings or {})}),
-        clock=clock,
-        ids=Ids(clock, chance.randbytes),
-        carrier_transport=httpx.ASGITransport(carriers),
-    )
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=PUBLIC_URL) as http,
-    ):
+    service = open_service(agents=agents, carriers=carriers, settings=settings, chance=chance)
+    async with service as app, inside(app) as http:
         dial = dial_app(app)
         on_twilio = TwilioTwin(
             http,
@@ -90,7 +114,7 @@ async def open_stage(
             auth_token=AUTH_TOKEN,
             voice_url=f"{PUBLIC_URL}/twilio/voice{asked}",
             chance=chance,
-            utc=clock.utc,
+            utc=stage_time,
             **(twilio or {}),
         )
         on_telnyx = TelnyxTwin(
@@ -101,11 +125,25 @@ async def open_stage(
             connection_id=CONNECTION_ID,
             webhook_url=f"{PUBLIC_URL}/telnyx/webhook{asked}",
             chance=chance,
-            utc=clock.utc,
+            utc=stage_time,
             **(telnyx or {}),
         )
         carriers.apps = {"twilio.stage": on_twilio.app, "telnyx.stage": on_telnyx.app}
         yield Stage(app, http, on_twilio, on_telnyx)
+
+
+@contextmanager
+def only_errors_logged() -> Iterator[None]:
+    """Of the service's log nothing but errors, on stderr: what is played is the output."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 class _Carriers:

@@ -1,15 +1,21 @@
 """A Chromium with a fake microphone, and a service for its page."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.page.stand_in import StandIn
 
+ROOT = Path(__file__).parents[2]
 SPEECH = Path("/usr/share/asterisk/sounds/en_US_f_Allison/vm-intro.wav")
 """Of Debian's asterisk-core-sounds-en-wav."""
 
@@ -23,30 +29,43 @@ def speech() -> bytes:
     return pcm16
 
 
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """Only one may be there at a time."""
+    with sync_playwright() as started:
+        yield started
+
+
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(playwright: Playwright) -> Iterator[Browser]:
     """A browser whose microphone plays SPEECH once, from the moment it is opened."""
+    with open_chromium(playwright, SPEECH) as browser:
+        yield browser
+
+
+@contextmanager
+def open_chromium(playwright: Playwright, microphone: Path) -> Iterator[Browser]:
+    """A browser whose microphone plays a WAV once, from the moment it is opened."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     assert found, "these tests need chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found,
-            args=[
-                "--headless=new",
-                "--no-sandbox",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={SPEECH}%noloop",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(
+        executable_path=found,
+        args=[
+            "--headless=new",
+            "--no-sandbox",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            f"--use-file-for-fake-audio-capture={microphone}%noloop",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -70,7 +89,17 @@ def stand_in() -> Iterator[StandIn]:
         yield service
 
 
-@pytest.fixture
-def service_url(stand_in: StandIn) -> str:
-    """Where a service answers that has the agents "receptionist" and "loopback"."""
-    return stand_in.url
+@pytest.fixture(scope="session")
+def service_url() -> Iterator[str]:
+    """The real service with the agents that ship with it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port)]
+    environment = {"PATH": os.environ["PATH"], "CALLBRIDGE_DRAIN_SECONDS": "0"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"ready" in process.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        assert process.wait(30) == 0

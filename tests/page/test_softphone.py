@@ -1,8 +1,14 @@
-"""The softphone from end to end, as a person sees it: any service with these agents will do."""
+"""The softphone on the real service, from end to end, as a person sees it."""
 
 import re
+import wave
+from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Playwright, expect
+
+from service.ai.offline.espeak import Espeak
+from service.ai.offline.speech import say
+from tests.page.conftest import open_chromium
 
 LOUD = re.compile(r"[3-9]\d|100")
 A_SECOND = re.compile(r"[89]\d{3}|\d{5,}")  # in samples, or more
@@ -59,3 +65,23 @@ def test_a_second_call_begins_afresh(page: Page, service_url: str) -> None:
     assert page.locator("#call-id").text_content() != first
     expect(page.locator("#events")).not_to_contain_text("call.ended")
     hang_up(page)
+
+
+def test_a_question_into_the_microphone_is_answered_and_read(
+    playwright: Playwright, service_url: str, tmp_path: Path
+) -> None:
+    question = tmp_path / "question.wav"
+    asked = say(
+        Espeak(), "what are your opening hours", voice="en-us+f3", words_per_minute=150, pitch=60
+    )
+    with wave.open(str(question), "wb") as wav:
+        wav.setparams((1, 2, 8000, 0, "NONE", ""))
+        wav.writeframes(bytes(2 * 8000 * 5) + asked.pcm + bytes(2 * 8000 * 20))
+    with open_chromium(playwright, question) as browser:
+        page = browser.new_page()
+        dial(page, service_url, "receptionist")
+        turns = page.locator("#turns")
+        expect(turns).to_contain_text("what are your opening hours", timeout=20_000)
+        expect(turns).to_contain_text("We are open from nine to five", timeout=20_000)
+        expect(page.locator("#events")).to_contain_text("turn.user")
+        hang_up(page)

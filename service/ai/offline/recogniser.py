@@ -20,6 +20,9 @@ _EDGE = np.zeros(_RATE_HZ // 4, np.float32)
 _LEAST_LOG_LIKELIHOOD = -0.0032
 """Per frame of 10 ms. Nine in ten phrases of the grammar lie above it, and nine in ten of other
 speech below: a matter of the level, noise and edges that are set here."""
+_LEAST_SPOKEN_LOG_LIKELIHOOD = -0.0070
+"""Per frame of the words alone: other speech is often taken for silence around a short phrase."""
+_NO_WORDS = ("<sil>", "(NULL)")
 _LEVEL_RMS = 2000.0
 _NOISE_RMS = 80.0
 """Silence to the model, where digital silence is like nothing it was made from."""
@@ -55,8 +58,10 @@ class Recogniser:
         found = self._decoder.hyp()
         if found is None or found.hypstr not in phrases or found.score <= 0:
             return ""
-        likelihood = math.log(found.score) / self._decoder.n_frames()
-        if likelihood < _LEAST_LOG_LIKELIHOOD or self._torn():
+        likelihood = math.log(found.score)
+        if likelihood / self._decoder.n_frames() < _LEAST_LOG_LIKELIHOOD:
+            return ""
+        if likelihood / self._spoken_frames() < _LEAST_SPOKEN_LOG_LIKELIHOOD or self._torn():
             return ""
         phrase: str = found.hypstr
         return phrase
@@ -76,6 +81,10 @@ class Recogniser:
                 self._decoder.remove_search(oldest)
         self._grammars.move_to_end(phrases)
         return name
+
+    def _spoken_frames(self) -> int:
+        words = (s for s in self._decoder.seg() if s.word not in _NO_WORDS)
+        return max(1, sum(_frames(s) for s in words))
 
     def _torn(self) -> bool:
         segments = [s for s in self._decoder.seg() if s.word != "(NULL)"]

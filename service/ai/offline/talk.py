@@ -56,6 +56,9 @@ class OfflineTalk:
         self._speak = speak
         self._recognise = recognise
         self._script = Script(brief.agent, brief.variables)
+        for turn in brief.history:  # a call taken over goes on at the step it had come to
+            if turn.who == "caller":
+                self._script.hear(turn.text)
         self._utterances = Utterances(brief.hears, most_ms=UTTERANCE_MOST_MS)
         self._unanswered: list[AudioFrame] = []
         self._telling = asyncio.Lock()  # one turn after the other

@@ -1,0 +1,67 @@
+"""What the bridge called things when a call was recorded, and what it calls them now.
+
+A call's id, its stream's token and the `client_state` made of the id are new on each run, and the
+carrier repeats them: whatever a cassette's carrier says has to be put into today's names.
+"""
+
+import html
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from service.replay.cassette import Line
+
+T = TypeVar("T")
+
+_NAMES = {
+    "call": re.compile(r"\bcall_[0-9A-HJKMNP-TV-Z]{26}\b"),
+    "token": re.compile(r"(?<=/stream/)[0-9a-f]{48}\b"),
+    "state": re.compile(r'(?<="client_state":")[^"]+'),
+}
+_STREAM_URL = re.compile(r"""wss?://[^\s"'<>]+/stream(?:/[0-9a-f]+)?""")
+
+
+def names_in(text: str) -> dict[str, str]:
+    """The first of each kind of name in a text."""
+    found = ((kind, pattern.search(text)) for kind, pattern in _NAMES.items())
+    return {kind: match[0] for kind, match in found if match is not None}
+
+
+def as_text(value: Any) -> str:
+    """A value as JSON, or a text as it is."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+class Names:
+    """One call's names, recorded and current."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self.current: dict[str, str] = {}
+        self.stream_url = ""  # the last that the bridge gave to the carrier
+        self._recorded: dict[str, str] = {}
+        for line in lines:
+            if line.from_ == "bridge" and line.message is None:
+                self._recorded = names_in(as_text(line)) | self._recorded
+
+    def learn(self, said: Any) -> None:
+        """The bridge has said this."""
+        text = as_text(said)
+        self.current = names_in(text) | self.current
+        for match in _STREAM_URL.finditer(html.unescape(text)):
+            self.stream_url = match[0]
+
+    def translate(self, recorded: T) -> T:
+        """What was recorded, in today's names as far as they are known."""
+        pairs = [
+            (name, self.current[kind])
+            for kind, name in self._recorded.items()
+            if self.current.get(kind, name) != name
+        ]
+        if not pairs:
+            return recorded
+        text = msgspec.json.encode(recorded).decode()
+        for before, now in pairs:
+            text = text.replace(before, now)
+        return msgspec.json.decode(text, type=type(recorded))

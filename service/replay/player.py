@@ -1,0 +1,278 @@
+"""Plays one cassette: what the carrier did then, it does again, at its time, to a service of today.
+
+Signatures are made anew and marks come back when today's sound has been played; all else is as it
+was recorded. What the bridge does is written down in the shape of a cassette and judged elsewhere.
+"""
+
+import asyncio
+import base64
+import contextlib
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+import httpx
+import msgspec
+
+from service.replay.cassette import Cassette, Close, JsonObject, Line, Refused, Request, Response
+from service.replay.names import Names
+from service.replay.record import AFTERWARDS_S, events_of, store_lines
+from service.twin.playback import Echo, Playback
+from service.twin.socket import Dial, Socket, SocketGone, UpgradeRefused
+
+PATIENCE_S = 0.5
+"""How long the carrier waits for an answer that stood here when the call was recorded."""
+NO_ANSWER = 0
+
+_MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z")
+
+T = TypeVar("T")
+
+
+class Hand(Protocol):
+    """How a carrier signs what it sends, and how its marks look."""
+
+    def webhook(self, url: str, request: Request) -> tuple[dict[str, str], bytes]:
+        """Headers, signature included, and body."""
+
+    def upgrade(self, url: str, token: str) -> dict[str, str]:
+        """The headers of a media socket's upgrade."""
+
+    def mark(self, start: JsonObject, name: str) -> JsonObject:
+        """A mark that comes back on the stream that began with `start`."""
+
+
+class Player:
+    """One run of one cassette; `lines` is what the bridge did."""
+
+    def __init__(
+        self,
+        cassette: Cassette,
+        hand: Hand,
+        *,
+        http: httpx.AsyncClient,
+        dial: Dial,
+        public_url: str,
+    ) -> None:
+        self.lines: list[Line] = []
+        self._cassette = cassette
+        self._hand = hand
+        self._http = http
+        self._dial = dial
+        self._public_url = public_url
+        self._names = Names(cassette.lines)
+        self._began_s = 0.0
+        self._began_at = datetime.now(UTC)
+        self._shift = timedelta()
+        self._news = asyncio.Event()
+        self._done = 0  # answers and commands of the bridge so far
+        self._given_up = 0  # and those that were waited for in vain
+        self._line: _MediaLine | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def play(self, utc: Callable[[], datetime]) -> None:
+        """From the first line to the last, and a while longer."""
+        self._began_s = asyncio.get_running_loop().time()
+        self._began_at = utc()
+        self._shift = self._began_at - (self._cassette.header.began_at or self._began_at)
+        if self._cassette.header.order is not None:
+            self._start(self._place(self._cassette.header.order))
+        due = 0
+        for line in self._cassette.lines:
+            if _is_answer(line):
+                due += 1
+            elif line.from_ == "carrier" and line.lane != "rest":
+                await self._sleep_until(line.at_ms)
+                await self._catch_up(due)
+                await self._perform(line)
+        await asyncio.sleep(AFTERWARDS_S)
+        await self._finish()
+
+    def commanded(self, request: Request) -> None:
+        """The bridge has sent the carrier a command."""
+        self._names.learn(request)
+        self._log("rest", request=request)
+
+    # The carrier's side ------------------------------------------------------------------------
+
+    async def _sleep_until(self, at_ms: int) -> None:
+        wait_s = self._began_s + at_ms / 1000 - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    async def _catch_up(self, due: int) -> None:
+        """What the carrier does next may follow from what the bridge said: let it say it first."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while self._done + self._given_up < due:
+                    self._news.clear()
+                    await self._news.wait()
+        self._given_up = max(self._given_up, due - self._done)
+
+    async def _perform(self, line: Line) -> None:
+        if line.request is not None:
+            self._start(self._send_webhook(self._today(line.request)))
+        elif line.open is not None:
+            await self._open()
+        elif self._line is None:
+            return  # the socket that this went through was never opened
+        elif line.close is not None:
+            await self._line.leave(line.close.code)
+        elif line.message is not None:
+            await self._line.send(self._today(line.message))
+        else:
+            await self._line.send_raw(line.text or "")
+
+    def _today(self, recorded: T) -> T:
+        """In the names and the time of this run."""
+        translated = self._names.translate(recorded)
+        if not self._shift:
+            return translated
+        text = msgspec.json.encode(translated).decode()
+        return msgspec.json.decode(_MOMENT.sub(self._later, text), type=type(recorded))
+
+    def _later(self, match: re.Match[str]) -> str:
+        moment = datetime.fromisoformat(match[0]) + self._shift
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    async def _place(self, order: JsonObject) -> None:
+        answer = await self._http.post("/v1/calls", json=order)
+        self._names.learn(answer.text)
+
+    async def _send_webhook(self, request: Request) -> None:
+        url = self._public_url + request.path
+        headers, body = self._hand.webhook(url, request)
+        try:
+            answer = await self._http.request(
+                request.method, request.path, headers=request.headers | headers, content=body
+            )
+            response = Response(answer.status_code, answer.text)
+        except httpx.TransportError:
+            response = Response(NO_ANSWER, "")
+        self._names.learn(response.body)
+        self._log("webhook", response=response)
+
+    async def _open(self) -> None:
+        url = self._names.stream_url
+        if not url:
+            self._log("stream", refused=Refused(NO_ANSWER))
+            return
+        headers = self._hand.upgrade(url, url.rpartition("/")[2])
+        try:
+            socket = await self._dial(url, headers)
+        except UpgradeRefused as refused:
+            self._line = None
+            self._log("stream", refused=Refused(refused.status))
+            return
+        self._line = _MediaLine(socket, self._hand, now_ms=self._now_ms, log=self._log)
+        self._start(self._line.read())
+
+    async def _finish(self) -> None:
+        if self._line is not None:
+            await self._line.leave(1000)
+        call_id = self._names.current.get("call")
+        if call_id is not None:
+            self.lines += store_lines(await events_of(self._http, call_id), self._began_at)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # What is written down ----------------------------------------------------------------------
+
+    def _now_ms(self) -> float:
+        return (asyncio.get_running_loop().time() - self._began_s) * 1000
+
+    def _log(self, lane: Any, **what: Any) -> None:
+        line = Line(at_ms=round(self._now_ms()), lane=lane, from_="bridge", **what)
+        self.lines.append(line)
+        self._done += _is_answer(line)
+        self._news.set()
+
+    def _start(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name="replay")
+        self._tasks.add(task)
+
+
+class _MediaLine:
+    """One media socket: recorded messages out, the bridge's sound into a playback, marks back."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        hand: Hand,
+        *,
+        now_ms: Callable[[], float],
+        log: Callable[..., None],
+    ) -> None:
+        self._socket = socket
+        self._hand = hand
+        self._now_ms = now_ms
+        self._log = log
+        self._start: JsonObject = {}
+        self._playback = Playback(now_ms())
+        self._left = False
+
+    async def send(self, message: JsonObject) -> None:
+        """Send what the carrier sent; of its marks today's in place of those of then."""
+        match message.get("event"):
+            case "mark":
+                return
+            case "start":
+                self._start = message
+            case "media":
+                await self._return(self._playback.advance(self._now_ms()))
+        await self.send_raw(msgspec.json.encode(message).decode())
+
+    async def send_raw(self, text: str) -> None:
+        """Send this; lost when the bridge has closed the socket."""
+        with contextlib.suppress(SocketGone):
+            await self._socket.send(text)
+
+    async def leave(self, code: int | None) -> None:
+        """Close the socket, or cut it where it was cut."""
+        if self._left:
+            return
+        self._left = True
+        if code in (None, 1006):
+            await self._socket.abort()
+        else:
+            await self._socket.close(code)
+
+    async def read(self) -> None:
+        """Take down what the bridge says until it closes, and play it."""
+        async for message in self._socket:
+            if isinstance(message, bytes):
+                self._log("stream", binary=base64.b64encode(message).decode())
+                continue
+            try:
+                said = msgspec.json.decode(message, type=dict[str, Any])
+            except msgspec.DecodeError:
+                self._log("stream", text=message)
+                continue
+            self._log("stream", message=said)
+            await self._obey(said)
+        if not self._left:
+            self._log("stream", close=Close(self._socket.close_code))
+
+    async def _obey(self, said: JsonObject) -> None:
+        now_ms = self._now_ms()
+        match said:
+            case {"event": "media", "media": {"payload": str(payload)}}:
+                await self._return(self._playback.queue(base64.b64decode(payload), now_ms))
+            case {"event": "mark", "mark": {"name": str(name)}}:
+                await self._return(self._playback.mark(name, now_ms))
+            case {"event": "clear"}:
+                await self._return(self._playback.clear(now_ms))
+            case _:
+                pass
+
+    async def _return(self, echoes: list[Echo]) -> None:
+        for echo in echoes:
+            mark = self._hand.mark(self._start, echo.name)
+            await self.send_raw(msgspec.json.encode(mark).decode())
+
+
+def _is_answer(line: Line) -> bool:
+    """What the carrier waits for: an answer to a webhook, or a command."""
+    return line.from_ == "bridge" and line.lane in ("webhook", "rest")
