@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import anyio
+import anyio.lowlevel
 import httpx
 import structlog
 from starlette.applications import Starlette
@@ -271,6 +273,9 @@ class _Service:
             stack.push_async_callback(self._store.close)
             await stack.enter_async_context(self._http)
             await stack.enter_async_context(self._offline)
+            await (
+                anyio.lowlevel.checkpoint()
+            )  # loads what the first hang-up would otherwise wait 50 ms for
             self.exchange.apology = Apology(APOLOGY, (await self._offline.speak(APOLOGY)).pcm)
             tasks = [asyncio.create_task(_keep_up(job)) for job in self._jobs()]
             stack.push_async_callback(_stop, tasks)
@@ -322,7 +327,7 @@ class _Service:
         while True:
             await asyncio.sleep(AGENTS_EVERY_S)
             faults = await asyncio.to_thread(self._agents.refresh)
-            if faults is not None:
+            if faults:
                 log.warning("Agent files cannot be used, the old ones stay", faults=faults)
 
     async def _finish_journal(self) -> None:

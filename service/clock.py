@@ -20,10 +20,13 @@ class Clock:
 
     def __init__(self, epoch: datetime | None = None) -> None:
         self._epoch = epoch
+        self._loop_time: Callable[[], float] | None = None
 
     def now_ms(self) -> int:
         """Monotonic milliseconds; differences mean something, the value does not."""
-        return int(asyncio.get_running_loop().time() * 1000)
+        if self._loop_time is None:  # asked several times a frame: looked up once
+            self._loop_time = asyncio.get_running_loop().time
+        return int(self._loop_time() * 1000)
 
     def utc(self) -> datetime:
         """The time of day, aware, in UTC."""

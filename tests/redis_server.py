@@ -1,6 +1,7 @@
 """A real Redis on a free port, which a test may stop and start again."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -55,8 +56,25 @@ class RedisServer:
             self._process.wait(START_TIMEOUT_S)
             self._process = None
 
+    def freeze(self) -> None:
+        """Stop it where it stands: connections stay open and nobody answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def start_afresh(self) -> None:
+        """Stop it, lose what it held, start it."""
+        self.stop()
+        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
+        self.start()
+
     def remove(self) -> None:
         """Stop it and leave nothing behind."""
+        self.thaw()
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -70,7 +70,7 @@ def test_every_fault_of_every_file_is_told_in_one_run_with_its_line(tmp_path: Pa
         (SCRIPT + "- {hears: [hi], says: Hi., when: never}\n", "5: replies[0].when: no reply"),
         (SCRIPT + "- {hears: [hi, Hi!], says: Hi.}\n- {hears: [HI], says: Ho.}\n", "6: replies[1]"),
         ("voice: {name: klingon-x}\n" + SCRIPT + "  []", "1: voice.name: espeak-ng has no such"),
-        ("name: a\nengine: echo\n", "1: greeting: the echo engine needs one"),
+        ("name: a\nengine: offline\n", "1: greeting: the offline engine needs one"),
     ],
 )
 def test_a_fault_says_where_it_is(tmp_path: Path, text: str | bytes, fault: str) -> None:

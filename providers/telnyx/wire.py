@@ -72,7 +72,7 @@ class _StartBody(Struct):
 
 class _MediaBody(Struct, gc=False):
     payload: bytes  # msgspec decodes the base64 while it reads
-    chunk: int
+    chunk: Annotated[int, Meta(ge=0, lt=2**48)]  # no call lasts that long
     track: str = "inbound"
 
 

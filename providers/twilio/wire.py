@@ -8,10 +8,10 @@ is wrong and never what stands in it.
 import re
 from binascii import b2a_base64
 from collections.abc import Callable
-from typing import assert_never
+from typing import Annotated, assert_never
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.core.audio import SILENCE_BYTE, AudioFrame, Encoding, MediaFormat, Party
 from service.core.commands import (
@@ -42,6 +42,8 @@ ENCODINGS = {
 SAMPLE_RATES_HZ = range(8000, 48_001)
 DIGITS = frozenset("0123456789*#ABCD")
 
+_Count = Annotated[int, Meta(ge=0, lt=2**48)]  # nothing that is counted on a call gets there
+
 
 class _Format(Struct, rename="camel"):
     encoding: str
@@ -57,8 +59,8 @@ class _StartBody(Struct, rename="camel"):
 
 class _MediaBody(Struct, gc=False):
     track: str
-    chunk: int
-    timestamp: int
+    chunk: _Count
+    timestamp: _Count
     payload: bytes  # msgspec decodes the base64 while it reads
 
 

@@ -372,9 +372,11 @@ class Bridge:
                 if not self._outbox:
                     for command in self._pacer.next(now_ms):
                         self._render(line, command, now_ms)
-                if not self._outbox:
-                    return
+                    if not self._outbox:
+                        return
                 await line.link.send(self._outbox.popleft())
+                if not self._outbox and not self._pacer.waits():
+                    return
         finally:
             line.flush_began_ms = None
 

@@ -131,11 +131,32 @@ class MediaEndpoint:
         while True:
             try:
                 async with asyncio.timeout(self._start_timeout_s):
-                    return await _next_start(link, wire)
+                    return await self._next_start(link, wire)
             except TimeoutError:
                 call = await self._desk.store.get(call.call_id) if call is not None else None
                 if call is None or not _still_rings(call):
                     raise ProtocolError("stream.no_start", "no start in time") from None
+
+    async def _next_start(self, link: Link, wire: Wire) -> StreamStarted | None:
+        first = True
+        while (message := await link.receive()) is not None:
+            try:
+                events = wire.parse(message, self._exchange.shared.clock.now_ms())
+            except ProtocolError as error:
+                self._exchange.shared.metrics.malformed_messages.labels(self._provider.name).inc()
+                if first:
+                    log.warning(
+                        "Malformed message before the start",
+                        provider=self._provider.name,
+                        code=error.code,
+                        detail=error.detail,
+                    )
+                first = False
+                continue
+            for event in events:
+                if isinstance(event, StreamStarted):
+                    return event
+        return None
 
     async def _is_for(self, call: Call, started: StreamStarted) -> bool:
         if call.provider_call_id in (None, started.provider_call_id):
@@ -143,20 +164,6 @@ class MediaEndpoint:
         # A carrier may have renamed the call since its token was looked up.
         fresh = await self._desk.store.get(call.call_id)
         return fresh is not None and fresh.provider_call_id == started.provider_call_id
-
-
-async def _next_start(link: Link, wire: Wire) -> StreamStarted | None:
-    loop = asyncio.get_running_loop()
-    while (message := await link.receive()) is not None:
-        try:
-            events = wire.parse(message, int(loop.time() * 1000))
-        except ProtocolError as error:
-            log.warning("Malformed message before start", code=error.code)
-            continue
-        for event in events:
-            if isinstance(event, StreamStarted):
-                return event
-    return None
 
 
 def _still_rings(call: Call) -> bool:

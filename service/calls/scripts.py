@@ -107,13 +107,3 @@ for _, call_id in ipairs(ids) do
 end
 return found
 """
-
-RENEW = """
--- KEYS: live. ARGV: lease_ms, call_ids. Returns the call_ids that live no more.
-local gone = {}
-for at = 2, #ARGV do
-  if redis.call('ZSCORE', KEYS[1], ARGV[at]) then redis.call('ZADD', KEYS[1], ARGV[1], ARGV[at])
-  else gone[#gone + 1] = ARGV[at] end
-end
-return gone
-"""

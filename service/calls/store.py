@@ -4,6 +4,7 @@ Nothing is locked: a change is loaded, advanced, and written only if nobody wrot
 one atomic script. Audio never comes here. Follows section 6 of the interface.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -41,6 +42,7 @@ MAIL_KEPT = 1000
 EVENTS_KEPT = 100_000
 ATTEMPTS = 8
 SCANNED = 500  # calls looked at for one page of a filtered list
+RENEWED = 25  # leases renewed in one go
 CLAIMED = 100  # overdue calls taken by one sweep
 
 Args = list[str | int | float]  # of a script
@@ -90,7 +92,6 @@ class CallStore:
         self._create = redis.register_script(scripts.CREATE)
         self._write = redis.register_script(scripts.WRITE)
         self._claim = redis.register_script(scripts.CLAIM)
-        self._renew = redis.register_script(scripts.RENEW)
 
     async def ping(self) -> None:
         """Raise StoreAway unless Redis answers."""
@@ -232,11 +233,20 @@ class CallStore:
     async def renew(self, call_ids: Iterable[str], now: datetime) -> frozenset[str]:
         """We still hold these calls. Returns those that have ended meanwhile."""
         ids = [*call_ids]
-        if not ids:
-            return frozenset()
-        until = _unix_ms(now) + self._limits.lease_ms
+        until_ms = _unix_ms(now) + self._limits.lease_ms
+        gone: set[str] = set()
+        for at in range(0, len(ids), RENEWED):
+            gone |= await self._renew(ids[at : at + RENEWED], until_ms)
+            await asyncio.sleep(0)  # the embedded store works on this very loop
+        return frozenset(gone)
+
+    async def _renew(self, ids: "list[str]", until_ms: int) -> set[str]:
         with reaching_redis():
-            return frozenset(await self._renew(keys=[LIVE], args=[until, *ids]))
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.zadd(LIVE, dict.fromkeys(ids, until_ms), xx=True)
+            pipe.zmscore(LIVE, ids)
+            _, scores = await pipe.execute()
+        return {call_id for call_id, score in zip(ids, scores, strict=True) if score is None}
 
     async def overdue(self, now: datetime, *, claim_ms: int) -> tuple[Overdue, ...]:
         """Calls whose lease ran out; nobody else gets them for `claim_ms`."""

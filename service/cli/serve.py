@@ -70,11 +70,13 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and take what is there to stay out of the garbage collector's rounds.
 
-        A full round over all the modules' objects holds the loop for 30 to 60 ms.
+        A full round over all the modules' objects holds the loop for 30 to 60 ms; frames make no
+        cycles, so rounds over the rest may be rare.
         """
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         if self.started:
             print(self._greeting, flush=True)
 

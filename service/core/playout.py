@@ -13,6 +13,9 @@ from service.core.events import TurnId
 MARK_GRACE_MS = 1000
 """How long after its time a mark may be missing before the clock is believed without it."""
 
+MARKS_KEPT = 64
+"""Marks on their way: half a minute's."""
+
 SPANS_KEPT = 64
 """Stretches of sound remembered; a conversation asks only about the newest few."""
 
@@ -65,6 +68,8 @@ class Playout:
         self._marks_set += 1
         name = f"{self.generation}/{self._marks_set}"
         self._pending[name] = PendingMark(self.position_ms, self._runs_dry_ms)
+        if len(self._pending) > MARKS_KEPT:  # a peer that never returns any
+            del self._pending[next(iter(self._pending))]
         return name
 
     def mark_returned(self, name: str, now_ms: int) -> bool:

@@ -20,12 +20,18 @@ GAP_MS = 100
 BYTES_PER_MS = 8
 
 _EVENED = (
+    (re.compile(r"(?<=/stream/)[0-9A-Za-z_.-]{16,}"), "{token}"),
     (re.compile(r"\bcall_[0-9A-HJKMNP-TV-Z]{26}\b"), "{call_id}"),
-    (re.compile(r"(?<=/stream/)[0-9a-f]{48}\b"), "{token}"),
-    (re.compile(r"\b[0-9a-f]{48}\b"), "{token}"),
     (re.compile(r"\b(?:http|ws)s?://[^/\s\"'<>]+"), ""),
 )
-_NEW_EACH_TIME = {"command_id", "client_state", "turn_id", "stream_id", "recording_id"}
+_NEW_EACH_TIME = {
+    "command_id",
+    "client_state",
+    "stream_auth_token",
+    "turn_id",
+    "stream_id",
+    "recording_id",
+}
 
 
 class Deed(Struct, frozen=True):

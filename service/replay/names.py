@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 _NAMES = {
     "call": re.compile(r"\bcall_[0-9A-HJKMNP-TV-Z]{26}\b"),
-    "token": re.compile(r"(?<=/stream/)[0-9a-f]{48}\b"),
+    "token": re.compile(r"(?<=/stream/)[0-9A-Za-z_.-]{16,}"),
     "state": re.compile(r'(?<="client_state":")[^"]+'),
 }
-_STREAM_URL = re.compile(r"""wss?://[^\s"'<>]+/stream(?:/[0-9a-f]+)?""")
+_STREAM_URL = re.compile(r"""wss?://[^\s"'<>]+/stream(?:/[0-9A-Za-z_.-]+)?""")
 
 
 def names_in(text: str) -> dict[str, str]:
@@ -62,6 +62,6 @@ class Names:
         if not pairs:
             return recorded
         text = msgspec.json.encode(recorded).decode()
-        for before, now in pairs:
+        for before, now in sorted(pairs, key=lambda pair: -len(pair[0])):  # one is in the other
             text = text.replace(before, now)
         return msgspec.json.decode(text, type=type(recorded))

@@ -7,6 +7,7 @@ was recorded. What the bridge does is written down in the shape of a cassette an
 import asyncio
 import base64
 import contextlib
+import itertools
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 import msgspec
 
+from service.core.audio import FRAME_MS
 from service.replay.cassette import Cassette, Close, JsonObject, Line, Refused, Request, Response
 from service.replay.names import Names
 from service.replay.record import AFTERWARDS_S, events_of, store_lines
@@ -167,6 +169,7 @@ class Player:
             return
         self._line = _MediaLine(socket, self._hand, now_ms=self._now_ms, log=self._log)
         self._start(self._line.read())
+        self._start(self._line.keep_time())
 
     async def _finish(self) -> None:
         if self._line is not None:
@@ -220,8 +223,8 @@ class _MediaLine:
                 return
             case "start":
                 self._start = message
-            case "media":
-                await self._return(self._playback.advance(self._now_ms()))
+            case _:
+                pass
         await self.send_raw(msgspec.json.encode(message).decode())
 
     async def send_raw(self, text: str) -> None:
@@ -238,6 +241,16 @@ class _MediaLine:
             await self._socket.abort()
         else:
             await self._socket.close(code)
+
+    async def keep_time(self) -> None:
+        """Return marks as their sound has been played, as often as a carrier sends a frame."""
+        began_s = asyncio.get_running_loop().time()
+        for frame in itertools.count(1):
+            due_s = began_s + frame * FRAME_MS / 1000
+            await asyncio.sleep(max(0.0, due_s - asyncio.get_running_loop().time()))
+            if self._left:
+                return
+            await self._return(self._playback.advance(self._now_ms()))
 
     async def read(self) -> None:
         """Take down what the bridge says until it closes, and play it."""

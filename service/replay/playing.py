@@ -68,7 +68,7 @@ async def _play_inside(cassette: Cassette, agents: Path) -> list[Line]:
 async def _play_outside(
     cassette: Cassette, url: str, listener: socket.socket, env: Mapping[str, str]
 ) -> list[Line]:
-    key = env.get("CALLBRIDGE_API_KEY", "")
+    key = env.get("CALLBRIDGE_API_KEYS", "").partition(",")[0].partition("=")[2]
     headers = {"authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
         token = env.get("TWILIO_AUTH_TOKEN") or AUTH_TOKEN

@@ -64,7 +64,8 @@ class Script:
 
     def _say(self, reply: Reply) -> Line:
         self._step = reply.then
-        self._last = self._agent.fill(reply.says, self._values)
+        text = self._agent.fill(reply.says, self._values)
+        self._last = text[:1].upper() + text[1:]  # a slot may begin it
         return Line(self._last, reply.end)
 
     def _heard(self) -> Iterator[Heard]:
