@@ -5,6 +5,7 @@ call, or not at all, is closed with 1008 (interface: What carriers dial).
 """
 
 import asyncio
+from contextlib import nullcontext
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -20,6 +21,9 @@ from service.calls.mailbox import Mailbox
 from service.core.calls import Call, CallState, Direction
 from service.core.errors import BridgeError, ProtocolError, SignatureInvalid
 from service.core.events import StreamStarted, TakenOver
+
+TAKEN_UP_MS = 10_000
+"""From a call's opening to its bridge: longer than the store may take to answer in between."""
 
 log = structlog.get_logger()
 
@@ -90,13 +94,15 @@ class MediaEndpoint:
 
     async def _carry(self, link: Link, call: Call | None) -> None:
         wire = self._provider.open_wire()
-        started = await self._await_start(link, wire, call)
-        if started is None:
-            return
-        if call is None:
-            call = await self._desk.open_unannounced(self._provider, started)
-        elif not await self._is_for(call, started):
-            raise ProtocolError("stream.foreign_start", "the start names another call")
+        with nullcontext() if call is not None else self._admission.arriving():
+            started = await self._await_start(link, wire, call)
+            if started is None:
+                return
+            if call is None:
+                call = await self._desk.open_unannounced(self._provider, started)
+                self._admission.expect(call.call_id, for_ms=TAKEN_UP_MS)
+            elif not await self._is_for(call, started):
+                raise ProtocolError("stream.foreign_start", "the start names another call")
         with bound_contextvars(call_id=call.call_id, provider=self._provider.name):
             await self._serve(call, link, wire, started)
 

@@ -1,10 +1,12 @@
 """Whether this process takes one more call: refused before live ones suffer.
 
-A call counts from the moment it is announced, not only once it talks, so that a burst of
-announcements cannot fill the house twice.
+A call counts from the moment it is let in, not only once it talks or has a record, so that a burst
+of announcements cannot fill the house twice.
 """
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import contextmanager
 
 from service.core.calls import CallId
 
@@ -29,17 +31,34 @@ class Admission:
         self._live = live
         self._now_ms = now_ms
         self._expected: dict[CallId, int] = {}  # until when
+        self._arriving: Counter[Hashable] = Counter()
         self._loop_lag_ms = 0.0
 
-    def refusal(self) -> str | None:
-        """Why no further call can be taken now; None when one can."""
+    def refusal(self, name: Hashable = None) -> str | None:
+        """Why no further call can be taken now; None when one can.
+
+        `name`: as in `arriving`, of a call that may be arriving already.
+        """
         if self.draining:
             return "draining"
         if self._loop_lag_ms > self._max_loop_lag_ms:
             return "loop_lag"
-        if len(self._occupied()) >= self._max_calls:
+        others = self._arriving.keys() - {name}
+        if len(self._occupied()) + len(others) >= self._max_calls:
             return "max_calls"
         return None
+
+    @contextmanager
+    def arriving(self, name: Hashable = None) -> Iterator[None]:
+        """A call was let in and has no record yet. One `name` counts once, however often."""
+        name = object() if name is None else name
+        self._arriving[name] += 1
+        try:
+            yield
+        finally:
+            self._arriving[name] -= 1
+            if not self._arriving[name]:
+                del self._arriving[name]
 
     def expect(self, call_id: CallId, *, for_ms: int) -> None:
         """This call was taken; its media socket is to come within `for_ms`."""

@@ -75,8 +75,10 @@ class Placing:
         if reason := self._admission.refusal():
             wait = {"Retry-After": str(RETRY_AFTER_S)}
             return problem(503, f"busy.{reason}", "no further call can be taken", headers=wait)
-        call = await self._desk.open_ordered(order)
-        self._admission.expect(call.call_id, for_ms=order.ring_timeout_s * 1000 + self._attach_ms)
+        with self._admission.arriving():
+            call = await self._desk.open_ordered(order)
+            for_ms = order.ring_timeout_s * 1000 + self._attach_ms
+            self._admission.expect(call.call_id, for_ms=for_ms)
         try:
             name = await self._control.place(call, await self._desk.stream_url(call))
         except RestError as refusal:

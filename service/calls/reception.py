@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from msgspec.structs import replace
 
-from providers.base import Answer, Flow, Notice, Provider, WebhookRequest, Webhooks
+from providers.base import Answer, Flow, Notice, Offer, Provider, WebhookRequest, Webhooks
 from service.calls.admission import Admission
 from service.calls.control import Control
 from service.calls.desk import Desk
@@ -87,12 +87,13 @@ class Reception:
         if call is None:
             if notice.offer is None:
                 return Answer(204)
-            if reason := self._admission.refusal():
+            reason = self._admission.refusal(notice.offer.provider_call_id)
+            # What fills the house may be this very call, let in by a copy of this webhook.
+            call = await self._known(provider, notice) if reason else None
+            if reason and call is None:
                 self.metrics.calls_refused.labels(reason).inc()
                 return hooks.refuse(notice)
-            opened = await self._desk.open_offered(provider.name, notice.offer, notice.agent)
-            call = opened.call
-            self._admission.expect(call.call_id, for_ms=self._attach_ms)
+            call = call or await self._let_in(provider, notice.offer, notice.agent)
         for event in notice.events:
             call = await self._apply(call, event)
         if notice.digit is not None:
@@ -104,6 +105,12 @@ class Reception:
             with suppress(UnknownCall):  # it ended this very moment
                 return await self._connect(hooks, call)
         return await self._let_go(hooks, notice, call)
+
+    async def _let_in(self, provider: Provider, offer: Offer, asked: str | None) -> Call:
+        with self._admission.arriving(offer.provider_call_id):
+            call = (await self._desk.open_offered(provider.name, offer, asked)).call
+            self._admission.expect(call.call_id, for_ms=self._attach_ms)
+        return call
 
     async def _known(self, provider: Provider, notice: Notice) -> Call | None:
         """The call that the notice is about; what it says of two calls at once is not believed."""
@@ -159,8 +166,6 @@ class Reception:
         """Whether the carrier is to open a media socket, for the first time or once more."""
         if call.pending_end is not None:
             return False  # also while its socket is still open: it is being ended
-        if call.pending_end is not None:
-            return False
         match phase(call):
             case Phase.DIALLING | Phase.WAITING:
                 return True

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -231,7 +231,11 @@ class CallStore:
     # Leases ------------------------------------------------------------------------------------
 
     async def renew(self, call_ids: Iterable[str], now: datetime) -> frozenset[str]:
-        """We still hold these calls. Returns those that have ended meanwhile."""
+        """We still hold these calls. Returns those that have ended meanwhile.
+
+        A call whose record is gone has not ended: Redis came back without what it held, and the
+        person on the line is not to pay for that.
+        """
         ids = [*call_ids]
         until_ms = _unix_ms(now) + self._limits.lease_ms
         gone: set[str] = set()
@@ -240,13 +244,17 @@ class CallStore:
             await asyncio.sleep(0)  # the embedded store works on this very loop
         return frozenset(gone)
 
-    async def _renew(self, ids: "list[str]", until_ms: int) -> set[str]:
+    async def _renew(self, ids: Sequence[str], until_ms: int) -> set[str]:
         with reaching_redis():
             pipe = self._redis.pipeline(transaction=False)
             pipe.zadd(LIVE, dict.fromkeys(ids, until_ms), xx=True)
             pipe.zmscore(LIVE, ids)
             _, scores = await pipe.execute()
-        return {call_id for call_id, score in zip(ids, scores, strict=True) if score is None}
+            gone = [call_id for call_id, score in zip(ids, scores, strict=True) if score is None]
+            for call_id in gone:
+                pipe.exists(_call(call_id))
+            kept = await pipe.execute()
+        return {call_id for call_id, there in zip(gone, kept, strict=True) if there}
 
     async def overdue(self, now: datetime, *, claim_ms: int) -> tuple[Overdue, ...]:
         """Calls whose lease ran out; nobody else gets them for `claim_ms`."""

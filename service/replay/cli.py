@@ -6,6 +6,7 @@ printed first. 0: no difference, 1: some, 2: called wrongly or a cassette cannot
 
 import argparse
 import json
+import secrets
 import socket
 import sys
 import time
@@ -19,6 +20,7 @@ from service.core.errors import ConfigError
 from service.replay import playing, stage
 from service.replay.cassette import Cassette, read
 from service.replay.diff import OVER_A_NETWORK, STRICT, Difference, Tolerances, compare
+from service.replay.names import with_new_ids
 from service.settings import Settings, environment
 
 FINE, FAILED, CALLED_WRONGLY = 0, 1, 2
@@ -126,6 +128,7 @@ class _Play:
             lines = playing.play_inside(cassette, agents=self._agents, real_time=slow)
             tolerances = OVER_A_NETWORK if slow else STRICT
         else:
+            cassette = with_new_ids(cassette, secrets.token_hex)
             lines = playing.play_outside(
                 cassette, url=self._url, listener=self._listener, env=environment()
             )

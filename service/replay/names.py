@@ -6,12 +6,12 @@ carrier repeats them: whatever a cassette's carrier says has to be put into toda
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
-from service.replay.cassette import Line
+from service.replay.cassette import Cassette, Line
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ _NAMES = {
     "token": re.compile(r"(?<=/stream/)[0-9A-Za-z_.-]{16,}"),
     "state": re.compile(r'(?<="client_state":")[^"]+'),
 }
+_CARRIERS_NAME = re.compile(r"\bCA[0-9a-f]{32}\b|\bv3:[0-9A-Za-z_-]{16,}")
+_PREFIX = 3  # of "v3:", and of a SID as good as any
 _STREAM_URL = re.compile(r"""wss?://[^\s"'<>]+/stream(?:/[0-9A-Za-z_.-]+)?""")
 
 
@@ -32,6 +34,15 @@ def names_in(text: str) -> dict[str, str]:
 def as_text(value: Any) -> str:
     """A value as JSON, or a text as it is."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def with_new_ids(cassette: Cassette, random_hex: Callable[[int], str]) -> Cassette:
+    """The same call under another name of the carrier's: a running service knows it not yet."""
+    text = msgspec.json.encode(cassette.lines).decode()
+    for call_id in sorted(set(_CARRIERS_NAME.findall(text))):
+        digits = len(call_id) - _PREFIX
+        text = text.replace(call_id, call_id[:_PREFIX] + random_hex(digits)[:digits])
+    return Cassette(cassette.header, msgspec.json.decode(text, type=tuple[Line, ...]))
 
 
 class Names:

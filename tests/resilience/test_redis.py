@@ -21,7 +21,7 @@ from tests.resilience.world import (
     world,
 )
 
-LATE_MS = 400
+LATE_MS = 1000
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])

