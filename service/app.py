@@ -87,6 +87,8 @@ def create_app(
     app = Starlette(
         routes=service.routes(), lifespan=service.lifespan, exception_handlers=exception_handlers
     )
+    # A redirect would be made of what the client says of itself, and lose a key or a signature.
+    app.router.redirect_slashes = False
     app.state.drain = service.drain
     return app
 

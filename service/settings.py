@@ -12,9 +12,16 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from service.core.errors import ConfigError
+
+TOGETHER = (
+    ("twilio_account_sid", "twilio_auth_token"),
+    ("twilio_api_key_sid", "twilio_api_key_secret"),
+    ("telnyx_api_key", "telnyx_public_key", "telnyx_connection_id"),
+)
+"""Settings of which all are given, or none."""
 
 
 class Settings(BaseModel):
@@ -89,17 +96,6 @@ class Settings(BaseModel):
             raise ValueError("expected embedded://, redis://, rediss:// or unix://")
         return value
 
-    @model_validator(mode="after")
-    def _complete_carriers(self) -> "Settings":
-        faults = [
-            *_incomplete(self, "twilio_account_sid", "twilio_auth_token"),
-            *_incomplete(self, "twilio_api_key_sid", "twilio_api_key_secret"),
-            *_incomplete(self, "telnyx_api_key", "telnyx_public_key", "telnyx_connection_id"),
-        ]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
     @property
     def stream_base(self) -> str:
         """The public URL with the scheme of sockets: http to ws, https to wss."""
@@ -118,10 +114,15 @@ class Settings(BaseModel):
         """
         known = {name.upper() for name in cls.model_fields}
         given = {k.lower(): v for k, v in env.items() if k in known and v.strip()}
+        incomplete = [fault for names in TOGETHER for fault in _incomplete(given, names)]
         try:
-            return cls.model_validate(given)
+            settings = cls.model_validate(given)
         except ValidationError as invalid:
-            raise ConfigError("settings.invalid", _faults(invalid)) from None
+            faults = [*_faults(invalid), *incomplete]
+            raise ConfigError("settings.invalid", "\n".join(faults)) from None
+        if incomplete:
+            raise ConfigError("settings.invalid", "\n".join(incomplete))
+        return settings
 
 
 def environment() -> dict[str, str]:
@@ -154,24 +155,21 @@ def check_listen(settings: Settings, *, host: str, workers: int) -> None:
         raise ConfigError("settings.invalid", "\n".join(faults))
 
 
-def _incomplete(settings: Settings, *names: str) -> list[str]:
-    missing = [name.upper() for name in names if not getattr(settings, name)]
+def _incomplete(given: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
+    missing = [name.upper() for name in names if name not in given]
     if not missing or len(missing) == len(names):
         return []
-    return [f"{', '.join(missing)}: missing, since {_present(names, missing)} is set"]
+    present = ", ".join(name.upper() for name in names if name in given)
+    return [f"{', '.join(missing)}: missing, since {present} is set"]
 
 
-def _present(names: tuple[str, ...], missing: list[str]) -> str:
-    return ", ".join(name.upper() for name in names if name.upper() not in missing)
-
-
-def _faults(invalid: ValidationError) -> str:
+def _faults(invalid: ValidationError) -> list[str]:
     lines = []
     for error in invalid.errors(include_input=False, include_url=False):
         name = ".".join(str(part) for part in error["loc"][:1]).upper()
         message = error["msg"].removeprefix("Value error, ")
         lines.append(f"{name}: {message}" if name else message)
-    return "\n".join(lines)
+    return lines
 
 
 def load_or_exit() -> Settings:

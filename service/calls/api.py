@@ -5,7 +5,7 @@ is the guard.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from service.agents import AgentBook
 from service.calls.control import Control
 from service.calls.follow import follow
-from service.calls.guard import Guard, Refused
+from service.calls.guard import Guard, Handler, Refused
 from service.calls.mailbox import Mailbox
 from service.calls.models import ListCalls, ListEvents, PlaceCall, PressKeys, Say
 from service.calls.placing import Placing, once
@@ -28,6 +28,7 @@ from service.core.errors import UnknownCall
 from service.core.events import ControlEvent, DigitsRequested, HangUpRequested, SayRequested
 
 EVENT_STREAM = "text/event-stream"
+KEY_LIMIT = 255  # characters of an Idempotency-Key
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 
@@ -72,8 +73,12 @@ class Api:
             ("POST", one + "/dtmf", self._press),
             ("GET", "/v1/agents", self._list_agents),
         ]
+        by_path: dict[str, dict[str, Handler]] = {}
+        for method, path, handler in table:
+            by_path.setdefault(path, {})[method] = self._guard(handler)
         return [
-            Route(path, self._guard(handler), methods=[method]) for method, path, handler in table
+            Route(path, _by_method(handlers), methods=[*handlers])
+            for path, handlers in by_path.items()
         ]
 
     # Reading -----------------------------------------------------------------------------------
@@ -129,6 +134,8 @@ class Api:
         key = request.headers.get("idempotency-key")
         if key is None:
             return await self._placing.place(wanted)
+        if not 0 < len(key) <= KEY_LIMIT:
+            return problem(400, "idempotency.bad_key", f"1 to {KEY_LIMIT} characters")
         # A key belongs to who uses it.
         mine = f"{request.state.key_name}/{key}"
         return await once(self._store, mine, body, lambda: self._placing.place(wanted))
@@ -173,6 +180,16 @@ class Api:
 
     def _new_id(self) -> str:
         return self._ids.new("evt")
+
+
+def _by_method(handlers: Mapping[str, Handler]) -> Handler:
+    """One handler for a path, so that an answer of 405 names every method it knows."""
+
+    async def handle(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers[method](request)
+
+    return handle
 
 
 def _over(call: Call) -> bool:

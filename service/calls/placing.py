@@ -34,8 +34,6 @@ from service.core.calls import (
 from service.core.errors import BridgeError, RestError, StaleCall, StoreAway
 from service.core.events import HangUpRequested
 
-KEY_LIMIT = 255
-
 log = structlog.get_logger(__name__)
 
 
@@ -165,8 +163,6 @@ async def once(
     store: CallStore, key: str, body: bytes, answer: Callable[[], Awaitable[Response]]
 ) -> Response:
     """Answer a request that may be repeated under the same key: done once, told as often."""
-    if not 0 < len(key) <= KEY_LIMIT:
-        return problem(400, "idempotency.bad_key", f"1 to {KEY_LIMIT} characters")
     digest = hashlib.sha256(_canonical(body)).hexdigest()
     known = await store.begin(key, digest)
     if known is not None:

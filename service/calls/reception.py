@@ -133,6 +133,7 @@ class Reception:
             event_id=f"placed.{notice.provider_call_id}",
             occurred_at=self._clock.utc(),
             provider_call_id=notice.provider_call_id,
+            renames=provider.renames_calls,
         )
         return await self._apply(call, placed)
 

@@ -76,7 +76,7 @@ if version ~= ARGV[4] then return 'stale' end
 local count = tonumber(ARGV[8])
 write_fields(KEYS[1], 9, count)
 redis.call('SADD', KEYS[5], ARGV[5])
-if KEYS[7] then redis.call('SET', KEYS[7], call_id, 'NX') end
+if KEYS[7] then redis.call('SET', KEYS[7], call_id, 'NX', 'PX', ARGV[7]) end
 local ids = append(KEYS[2], KEYS[3], ARGV[2], ARGV[3], call_id, 9 + 2 * count)
 if ARGV[6] == 'end' then
   redis.call('ZREM', KEYS[4], call_id)

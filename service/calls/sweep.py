@@ -1,12 +1,13 @@
 """Calls that nobody speaks for any more are ended; calls of ours are kept alive.
 
 Every instance sweeps, so a call outlives any of them by a minute at the most. Nothing is judged
-for one lease after Redis was away, ours or not: their owners had no way to renew.
+for one lease after Redis was away, or this process stood still, or the time of day leapt: the
+owners, of whom we are one, had no way to renew.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -41,13 +42,28 @@ class Sweep:
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
+            await self._await_store()
             await asyncio.sleep(self._lease_s)
             try:
-                while True:
-                    await self.sweep(self._clock.utc())
-                    await asyncio.sleep(EVERY_S)
+                await self._sweep_on()
             except StoreAway as away:
                 log.warning("sweep waits for the store", code=away.code)
+
+    async def _await_store(self) -> None:
+        while True:
+            try:
+                return await self._store.ping()
+            except StoreAway:
+                await asyncio.sleep(EVERY_S)
+
+    async def _sweep_on(self) -> None:
+        """Sweep until the time of day leaps, or this process stood still."""
+        even = timedelta(seconds=EVERY_S + self._lease_s)
+        before = self._clock.utc()
+        while abs((now := self._clock.utc()) - before) < even:
+            await self.sweep(now)
+            before = self._clock.utc()
+            await asyncio.sleep(EVERY_S)
 
     async def sweep(self, now: datetime) -> None:
         """Settle every call that is overdue now. StoreAway."""

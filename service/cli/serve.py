@@ -20,6 +20,12 @@ from service.cli.workers import run_workers
 from service.core.errors import BridgeError, ConfigError
 from service.settings import Settings, check_listen, load_or_exit
 
+SEND_BUFFER_BYTES = 32_768
+"""Two seconds of sound: left alone the kernel keeps minutes of it for a peer that does not read."""
+
+UNREAD_MS = 10_000
+"""A peer that takes nothing for so long is cut off by the kernel: uvicorn would wait for ever."""
+
 
 def main(argv: list[str]) -> int:
     """Run the service until it is told to stop."""
@@ -39,16 +45,18 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    if arguments.workers > 1:
-        return run_workers(arguments.workers, host=arguments.host, port=arguments.port)
+    many = arguments.workers > 1
     try:
-        listening = _listen(arguments.host, arguments.port, share=arguments.share_port)
+        listening = _listen(arguments.host, arguments.port, share=many or arguments.share_port)
     except OSError as error:
         print(
             f"callbridge: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}",
             file=sys.stderr,
         )
         return 1
+    if many:
+        listening.close()  # that it can be had is known; each worker listens for itself
+        return run_workers(arguments.workers, host=arguments.host, port=arguments.port)
     url = f"http://{arguments.host}:{arguments.port}"
     server = Server(app, settings, greeting=_addresses(settings, url))
     # uvicorn stops in good order and then raises the signal again, which would end us as if killed.
@@ -81,21 +89,39 @@ class Server(uvicorn.Server):
             print(self._greeting, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then stop; a second interrupt stops at once."""
+        """Drain, then stop; a second interrupt hangs the live calls up at once."""
         draining = asyncio.ensure_future(self._app.state.drain(self._drain_seconds))
         while not draining.done() and not self.force_exit:
             await asyncio.wait({draining}, timeout=0.1)
-        draining.cancel()
+        if draining.cancel():
+            self.force_exit = (
+                False  # it would leave the lines open; a third interrupt may have that
+            )
+            await self._app.state.drain(0)
         await super().shutdown(sockets)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="callbridge serve", description="Run the service.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--workers", type=int, default=1, help="processes; more need a real Redis")
+    parser.add_argument("--port", type=_port, default=8080)
+    parser.add_argument(
+        "--workers", type=_count, default=1, help="processes; more need a real Redis"
+    )
     parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) < 65_536):
+        raise argparse.ArgumentTypeError("expected a number from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 1000):
+        raise argparse.ArgumentTypeError("expected a number from 1 to 1000")
+    return int(text)
 
 
 def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
@@ -134,5 +160,9 @@ def _listen(host: str, port: int, *, share: bool) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if share:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Both are inherited by the sockets that are accepted.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux alone has it
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     listening.bind((host, port))
     return listening

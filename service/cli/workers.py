@@ -57,6 +57,8 @@ class Crew:
             print(f"callbridge: worker {worker.pid} died, starting another", file=sys.stderr)
             self._began_s = time.monotonic()
             self._workers[at] = self._start()
+            if self._stopping:  # told to stop while it was being started, it was not told
+                self._workers[at].terminate()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # A group of its own, so that an interrupt from the keyboard comes through us, once.

@@ -97,11 +97,15 @@ class CallRinging(Struct, frozen=True, kw_only=True):
 
 
 class CallPlaced(Struct, frozen=True, kw_only=True):
-    """The carrier took our order to dial and names the call."""
+    """The carrier took our order to dial and names the call.
+
+    `renames`: this name counts from now on, whatever the call was named before.
+    """
 
     event_id: str
     occurred_at: datetime
     provider_call_id: str
+    renames: bool = False
 
 
 class CallAnswered(Struct, frozen=True, kw_only=True):
@@ -259,7 +263,8 @@ def describe_end(call: Call) -> dict[str, Any] | None:
 def _named(call: Call, event: CallEvent) -> Call:
     if isinstance(event, MediaLost | MediaStopped | CallEnding):
         return call
-    if call.provider_call_id is not None or event.provider_call_id is None:
+    renamed = isinstance(event, CallPlaced) and event.renames
+    if event.provider_call_id is None or (call.provider_call_id is not None and not renamed):
         return call
     return replace(call, provider_call_id=event.provider_call_id)
 

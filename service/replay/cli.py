@@ -5,6 +5,7 @@ printed first. 0: no difference, 1: some, 2: called wrongly or a cassette cannot
 """
 
 import argparse
+import contextlib
 import json
 import secrets
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 from msgspec import Struct
 
 from service.core.errors import ConfigError
@@ -47,22 +49,37 @@ def main(argv: Sequence[str]) -> int:
     except (ConfigError, OSError) as error:
         print(f"callbridge: {error}", file=sys.stderr)
         return CALLED_WRONGLY
+    except httpx.HTTPError as error:
+        print(f"callbridge: no service at {arguments.url}: {error}", file=sys.stderr)
+        return FAILED
+    with contextlib.closing(play):
+        return _play_all(cassettes, play, arguments)
+
+
+def _play_all(
+    cassettes: Sequence[tuple[Path, Cassette]], play: "_Play", arguments: argparse.Namespace
+) -> int:
     differ = 0
     for number, (path, cassette) in enumerate(cassettes, start=1):
         _progress(f"{number}/{len(cassettes)} {path.name}")
         try:
             replayed = play(path, cassette)
-        except (ConfigError, OSError) as error:
+        except (ConfigError, OSError, httpx.HTTPError) as error:
             _progress("")
             print(f"callbridge: {path}: {error}", file=sys.stderr)
             return FAILED
         _progress("")
         print(_as_json(replayed) if arguments.json else _as_text(replayed), flush=True)
-        differ += bool(replayed.differences)
-        if replayed.differences and arguments.out is not None:
-            name = f"{cassette.header.provider}-{path.stem}.diff.txt"
-            (arguments.out / name).write_text(_as_text(replayed) + "\n", "utf-8")
+        if replayed.differences:
+            differ += 1
+            _keep(replayed, arguments.out)
     return FAILED if differ else FINE
+
+
+def _keep(replayed: _Replayed, folder: Path | None) -> None:
+    if folder is not None:
+        name = f"{replayed.cassette.header.provider}-{replayed.path.stem}.diff.txt"
+        (folder / name).write_text(_as_text(replayed) + "\n", "utf-8")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -117,8 +134,14 @@ class _Play:
         self._agents: Path = arguments.agents or Settings.load(environment()).callbridge_agents
         self._listener: socket.socket | None = None
         if self._url:
+            httpx.get(f"{self._url}/healthz", trust_env=False).raise_for_status()
             self._listener = socket.create_server((_HOST, arguments.port))
             _introduce(self._listener.getsockname()[1])
+
+    def close(self) -> None:
+        """Give the carrier's port back."""
+        if self._listener is not None:
+            self._listener.close()
 
     def __call__(self, path: Path, cassette: Cassette) -> _Replayed:
         began_s = time.perf_counter()

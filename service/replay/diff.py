@@ -22,10 +22,11 @@ class Tolerances(Struct, frozen=True, kw_only=True):
     clear_ms: int = 60
     figure_ms: int = 120  # latencies, durations, what was heard
     heard_words: int = 1
+    swap_ms: int = 0  # things that happen this close together may come in another order
 
 
 STRICT = Tolerances()
-OVER_A_NETWORK = Tolerances(media_ms=500, clear_ms=300, figure_ms=500, heard_words=3)
+OVER_A_NETWORK = Tolerances(media_ms=500, clear_ms=300, figure_ms=500, heard_words=3, swap_ms=250)
 """Recognition and speech take their time there, and so does the way."""
 
 
@@ -88,6 +89,8 @@ def _compare_lane(
     expected: Sequence[Deed], actual: Sequence[Deed], tolerances: Tolerances
 ) -> list[Difference]:
     found: list[Difference] = []
+    missing: list[Deed] = []
+    extra: list[Deed] = []
     wanted, done = [d.label for d in expected], [d.label for d in actual]
     matcher = difflib.SequenceMatcher(None, wanted, done, autojunk=False)
     for how, at, end, at_done, end_done in matcher.get_opcodes():
@@ -95,9 +98,20 @@ def _compare_lane(
             for should, did in zip(expected[at:end], actual[at_done:end_done], strict=True):
                 found += _compare_deed(should, did, tolerances)
         else:
-            found += [_alone("missing", deed) for deed in expected[at:end]]
-            found += [_alone("extra", deed) for deed in actual[at_done:end_done]]
-    return found
+            missing += expected[at:end]
+            extra += actual[at_done:end_done]
+    for should in missing:
+        swapped = next((did for did in extra if _is_swapped(should, did, tolerances)), None)
+        if swapped is None:
+            found.append(_alone("missing", should))
+        else:
+            extra.remove(swapped)
+            found += _compare_deed(should, swapped, tolerances)
+    return [*found, *(_alone("extra", deed) for deed in extra)]
+
+
+def _is_swapped(should: Deed, did: Deed, tolerances: Tolerances) -> bool:
+    return should.label == did.label and abs(should.at_ms - did.at_ms) < tolerances.swap_ms
 
 
 def _alone(kind: Literal["missing", "extra"], deed: Deed) -> Difference:

@@ -9,7 +9,7 @@ from service.ai.offline.speech import say
 from service.media.g711 import encode_pcmu
 
 VOICE = "en-us+f2"
-WORDS_PER_MINUTE = 130
+WORDS_PER_MINUTE = 150
 PITCH = 50
 
 

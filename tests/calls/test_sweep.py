@@ -23,6 +23,7 @@ from tests.calls.samples import (
     at,
     attached,
     end,
+    ended,
     inbound,
     outbound,
     stopped,
@@ -175,9 +176,12 @@ async def test_an_answered_call_may_take_its_time_to_open_a_socket(
 async def test_leases_are_renewed_and_calls_that_ended_elsewhere_are_told(
     house: House, clock: StoppedClock
 ) -> None:
-    call = inbound()
-    await house.store.create(call)
-    await house.store.apply(call.call_id, attached())
+    call, over, forgotten = inbound("CA1"), inbound("CA2"), inbound("CA3")
+    for one in (call, over):
+        await house.store.create(one)
+        await house.store.apply(one.call_id, attached())
+    await house.store.apply(over.call_id, ended())
+    await house.store.apply(over.call_id, stopped())
     clock.pass_ms(14_000)
     gone: list[CallId] = []
     told = asyncio.Event()
@@ -190,7 +194,7 @@ async def test_leases_are_renewed_and_calls_that_ended_elsewhere_are_told(
         house.store,
         clock=clock,
         lease_ms=LIMITS.lease_ms,
-        live_ids=lambda: [call.call_id, CallId("call_gone")],
+        live_ids=lambda: [call.call_id, over.call_id, forgotten.call_id],
         ended_elsewhere=ended_elsewhere,
     )
     task = asyncio.create_task(leases.run())
@@ -198,6 +202,6 @@ async def test_leases_are_renewed_and_calls_that_ended_elsewhere_are_told(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert gone == ["call_gone"]
+    assert gone == [over.call_id]
     clock.pass_ms(14_000)
     assert (await swept(house, call)).state is CallState.BRIDGED

@@ -309,3 +309,12 @@ def test_the_same_news_twice_is_the_same_as_once(past: list[CallEvent], news: Ca
     twice, entries = play(news, start=once)
     assert twice == once
     assert isinstance(news, Noted) or entries == []
+
+
+def test_a_carrier_that_renames_a_call_is_believed_later_than_our_order() -> None:
+    renamed = CallPlaced(
+        event_id="renamed", occurred_at=at(2), provider_call_id="CA2", renames=True
+    )
+    call = advance(advance(queued(), placed()).call, renamed).call
+    assert call.provider_call_id == "CA2"
+    assert advance(call, placed(3)).call.provider_call_id == "CA2"

@@ -194,6 +194,18 @@ def test_over_a_network_more_time_may_pass() -> None:
     assert compare(lines, later, OVER_A_NETWORK) == []
 
 
+def test_over_a_network_two_entries_of_one_moment_may_change_places() -> None:
+    lines = [*cassette.read(INTERRUPTS).lines]
+    at = next(i for i, line in enumerate(lines) if line.event and line.event.type == "turn.agent")
+    cut = next(
+        i for i, line in enumerate(lines) if line.event and line.event.type == "agent.interrupted"
+    )
+    swapped = [*lines]
+    swapped[at], swapped[cut] = lines[cut], lines[at]
+    assert {d.kind for d in compare(lines, swapped)} == {"missing", "extra"}
+    assert compare(lines, swapped, OVER_A_NETWORK) == []
+
+
 def test_a_difference_is_readable() -> None:
     found = differences(TALKED, lambda line: with_data(line, "call.ended", outcome="busy"))
     first, expected, actual = str(found[0]).splitlines()

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ STOP_TIMEOUT_S = 20.0
 class Instance:
     """One `callbridge serve`."""
 
-    def __init__(self, environment: dict[str, str], *flags: str) -> None:
-        self.port = free_port()
+    def __init__(self, environment: dict[str, str], *flags: str, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = environment
         self._flags = flags
@@ -77,8 +77,8 @@ class Instance:
         """Its exit code."""
         return self._process.wait(timeout_s)
 
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.pid).children()
+    def children(self, *, recursive: bool = False) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children(recursive=recursive)
 
     def output(self) -> str:
         self._output.seek(0)
@@ -92,20 +92,13 @@ class Instance:
     def remove(self) -> None:
         """Leave nothing behind."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            family = self.children()
+            family = self.children(recursive=True)
             self.kill()
-            for child in family:
-                with_grace(child)
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family, STOP_TIMEOUT_S)
         self._output.close()
-
-
-def with_grace(process: psutil.Process) -> None:
-    """Wait for a process that nobody is left to talk to; end it if it does not see that."""
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except psutil.TimeoutExpired:
-        process.kill()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from service.replay.stage import (
     TELNYX_SEED,
 )
 from service.twin.record import CallRecord
-from service.twin.socket import Socket, dial_network
+from service.twin.socket import Dial, Socket, dial_network
 from service.twin.telnyx import TelnyxTwin
 from service.twin.twilio import TwilioTwin
 from tests.redis_server import RedisServer
@@ -33,7 +33,7 @@ PUBLIC_URL = "https://bridge.test"
 DIALLED, CALLING = "+14155550123", "+14155550100"
 DESK, CLOUD = "+14155550177", "+14155550188"
 GREETING = "Hello, Acme Dental. How can I help?"
-DEADLINE_S = 15.0
+DEADLINE_S = 20.0
 FRAME_BYTES = 160
 
 _SILENCE = base64.b64encode(PCMU_SILENCE * FRAME_BYTES).decode()
@@ -78,6 +78,7 @@ class Balancer(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self.webhooks_to: list[Instance] = []  # in turn
         self.sockets_to: Instance | None = None
+        self.telnyx_sockets: Dial | None = None  # instead of that
         self._network = httpx.AsyncHTTPTransport()
         self._count = 0
 
@@ -90,6 +91,8 @@ class Balancer(httpx.AsyncBaseTransport):
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
         assert self.sockets_to is not None
         parts = urlsplit(url)
+        if self.telnyx_sockets is not None and parts.path.startswith("/telnyx/"):
+            return await self.telnyx_sockets(url, headers)
         query = f"?{parts.query}" if parts.query else ""
         where = f"ws://127.0.0.1:{self.sockets_to.port}{parts.path}{query}"
         return await dial_network(where, headers)
@@ -156,6 +159,20 @@ class World:
 
         found: dict[str, Any] = await until(end)
         return found
+
+    async def all_over(self) -> bool:
+        """Whether nothing of any call is left but its record."""
+        if keys(self.redis, "calls:live") or keys(self.redis, "call:*:token"):
+            return False
+        return [await self.live_at(instance) for instance in self.instances] == [0] * len(
+            self.instances
+        )
+
+    async def live_at(self, instance: Instance) -> int:
+        """How many bridges an instance holds."""
+        text = (await self.http.get(f"{instance.url}/metrics")).text
+        [live] = [line for line in text.splitlines() if line.startswith("callbridge_calls_live ")]
+        return int(float(live.split()[1]))
 
     async def turns(self, call_id: str, *, at: Instance | None = None) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.ask(f"/v1/calls/{call_id}/transcript", at=at))[

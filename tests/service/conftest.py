@@ -21,6 +21,7 @@ from tests.service.carriers import (
     TELNYX_PUBLIC_KEY,
     Caller,
 )
+from tests.service.leaks import leaks
 from tests.service.process import Process, running
 from tests.service.rest_api import ACCOUNT, AUTH_TOKEN, CONNECTION, TELNYX_KEY, RestApi
 
@@ -88,6 +89,8 @@ def service(carrier_settings: dict[str, str], redis_server: RedisServer) -> Iter
     }
     with running(settings) as process:
         yield process
+        # The whole run's log, whatever the tests did.
+        assert leaks(process.log()) == []
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def free_port() -> int:
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Nothing of the person's own settings, and these."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), **settings}
+    return {**kept, "PYTHONPATH": str(ROOT), "CALLBRIDGE_AGENTS": str(ROOT / "agents"), **settings}
 
 
 class Process:

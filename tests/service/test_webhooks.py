@@ -5,12 +5,13 @@ import json
 import random
 import re
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
 import httpx
 import pytest
+from starlette.datastructures import FormData
 from twilio.request_validator import RequestValidator
 
 from tests.service.bench import Announced, Bench
@@ -114,7 +115,8 @@ async def test_an_unsigned_webhook_is_refused(bench: Bench, path: str) -> None:
         {},
         {"x-twilio-signature": ""},
         {"x-twilio-signature": "x" * 10_000},
-        {"x-twilio-signature": signed[:-2] + "A="},
+        {"x-twilio-signature": signed[:-1]},
+        {"x-twilio-signature": signed + "="},
         {"x-twilio-signature": signed.swapcase()},
     ):
         http = bench.carrier.http
@@ -176,8 +178,7 @@ async def test_encoded_characters_of_the_url_are_signed_as_they_come(bench: Benc
 async def test_blank_repeated_and_foreign_fields_are_signed_too(bench: Bench) -> None:
     sid = new_sid()
     text = f"CallSid={sid}&CallStatus=ringing&B=2&B=1&B=1&CallerName=Ana+N%C3%BA%C3%B1ez&Blank="
-    fields = {"CallSid": sid, "CallStatus": "ringing", "B": ["2", "1", "1"]}
-    fields |= {"CallerName": "Ana Núñez", "Blank": ""}
+    fields = FormData(parse_qsl(text, keep_blank_values=True))
     url = PUBLIC_URL + "/twilio/voice"
     signature = RequestValidator(AUTH_TOKEN).compute_signature(url, fields)
     headers = FORM | {"x-twilio-signature": signature}
@@ -250,24 +251,19 @@ async def test_a_body_too_long_is_refused_before_its_signature_matters(
 
 
 @pytest.mark.parametrize("path", ["/twilio/voice", "/telnyx/webhook", "/v1/calls"])
-async def test_a_body_without_end_is_not_read_to_its_end(bench: Bench, path: str) -> None:
-    sent = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while sent < 64_000_000:
-            sent += 16_384
-            yield b"x" * 16_384
-
-    content_type = "application/json" if path == "/v1/calls" else FORM["content-type"]
-    try:
-        answer = await bench.api.post(
-            path, content=endless(), headers={"content-type": content_type}
-        )
-        assert answer.status_code == 413
-    except httpx.TransportError:  # it hung up on us while we were still talking
-        pass
-    assert sent < 64_000_000
+async def test_a_body_without_end_is_answered_while_it_comes(bench: Bench, path: str) -> None:
+    key = bench.api.headers["authorization"]
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {key}\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.service.port)
+    writer.write(head.encode())
+    chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+    for _ in range(17):  # just over what is allowed, and no end
+        writer.write(chunk)
+    async with asyncio.timeout(10):
+        status = await reader.readline()
+    assert status.split()[1] == b"413"
+    writer.close()
 
 
 async def test_the_longest_body_allowed_is_taken(bench: Bench) -> None:
@@ -465,15 +461,17 @@ async def test_telnyx_webhooks_thrice_in_any_order_at_once_tell_one_story(bench:
     events = await bench.events(call.call_id)
     types = [event["type"] for event in events]
     assert sorted(types) == sorted(
-        ["call.ringing", "call.answered", "stream.started", "stream.stopped", "call.ended"]
-        + ["recording.saved"]
+        [
+            *("call.ringing", "call.answered", "stream.started"),
+            *("stream.stopped", "call.ended", "recording.saved"),
+        ]
     )
     assert types[:3] == ["call.ringing", "call.answered", "stream.started"]
     assert types.index("stream.stopped") < types.index("call.ended")
     [recording] = [event["data"] for event in events if event["type"] == "recording.saved"]
-    assert recording["urls"] == {"wav": "https://s3.example.org/r.wav"}
+    assert recording["urls"] == {"wav": "https://s3.example.org/r.wav?X-Amz-Signature=secret"}
     assert recording["duration_ms"] == 2500
-    assert [action for action, _ in bench.rest.orders_to(sid)] == ["answer"]
+    assert [action for action, _ in bench.rest.orders_to(sid)].count("answer") == 1
 
 
 @pytest.mark.parametrize(

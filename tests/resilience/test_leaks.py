@@ -1,0 +1,48 @@
+"""After many calls an instance is as it was before them."""
+
+import asyncio
+
+import psutil
+
+from service.twin.caller import HangUp, Press, Silence
+from tests.redis_server import RedisServer
+from tests.resilience.world import CALLING, DIALLED, World, keys, until, world
+
+AT_ONCE = 20
+WAVES = 5
+GROWTH_BYTES = 4_000_000
+"""For a hundred calls: what an allocator keeps, and no more than 40 kB a call."""
+
+
+async def many_calls(here: World) -> None:
+    for wave in range(WAVES):
+        twin = (here.twilio, here.telnyx)[wave % 2]
+        steps = [Silence(200), Press("1"), Silence(200), HangUp()]
+        calls = [twin.call(DIALLED, CALLING, steps) for _ in range(AT_ONCE)]
+        for record in await asyncio.gather(*calls):
+            assert record.streams
+            assert record.warnings == []
+        twin.records.clear()
+        twin.calls.clear()
+
+
+async def test_two_hundred_calls_leave_nothing_but_their_records(
+    redis_server: RedisServer,
+) -> None:
+    async with world(redis_server, {}) as here:
+        [instance] = here.instances
+        process = psutil.Process(instance.pid)
+        held = []
+        for _ in range(2):
+            await many_calls(here)
+            await until(here.all_over)
+            held.append((process.memory_info().rss, process.num_fds(), process.num_threads()))
+            print(held[-1])
+        (rss, fds, threads), (rss_after, fds_after, threads_after) = held
+        assert rss_after - rss < GROWTH_BYTES
+        assert fds_after <= fds + 5  # connections to Redis and the carriers are kept and used again
+        assert threads_after <= threads + 1
+        calls = 2 * WAVES * AT_ONCE
+        found = keys(redis_server, "*")
+        print(len(found), len(found) / calls, {k.rsplit(":",1)[-1][:12] for k in found if k.startswith("callbridge:call:")}, [k for k in found if "call:" not in k and "provider" not in k])
+        assert "Traceback" not in instance.output()
