@@ -9,6 +9,7 @@ a frame needs no queue and no task between the socket and the engine.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,6 +93,9 @@ END_GRACE_S = 1.5
 """After the stream's stop, how long the carrier's own word on how the call ended is waited for."""
 
 CLOSE_TIMEOUT_S = 1.0
+
+NOTED_S = 0.5
+"""How long a hang-up waits for its reason to be written down: a line costs money meanwhile."""
 
 SOCKET_LOST = "socket_lost"
 
@@ -181,6 +185,11 @@ class Bridge:
         self._malformed = 0
         self._errands: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_over(self) -> bool:
+        """The call has come to its end; what follows is tidying up."""
+        return self._end is not None
+
     # The call's whole life ---------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -229,6 +238,7 @@ class Bridge:
         self._carry_out(self._dialog.cut(now_ms), now_ms)
         if self._stopped_at is None:
             self._journal(CallEnding, end=end)
+            await self._await_journal()
             if end.ended_by != "carrier" or end.outcome is Outcome.CARRIER_FAILED:
                 await self._hang_up()
         if self._line is not None:
@@ -240,6 +250,12 @@ class Bridge:
         if self._stopped_at is not None and self._provider.tells_end:
             await self._await_carriers_word()
         self._journal(CallEnded, at=ended_at, end=end)
+
+    async def _await_journal(self) -> None:
+        """Why we hang up is to be known before the carrier tells us that somebody did."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NOTED_S):
+                await self._shared.journal.flush()
 
     async def _is_held_elsewhere(self) -> bool:
         """The carrier may have opened its next socket to another instance."""

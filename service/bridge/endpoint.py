@@ -114,6 +114,7 @@ class MediaEndpoint:
             bridge = self._exchange.find(call.call_id) or self._exchange.open(
                 call, self._provider, history
             )
+            self._admission.forget(call.call_id)  # from here on it counts as live
         if self._provider.announce is not None:
             await link.send(self._provider.announce(call.call_id))
         try:

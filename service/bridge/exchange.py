@@ -35,10 +35,11 @@ class Exchange:
         self._empty = asyncio.Event()
         self._empty.set()
         self.apology = Apology()
+        shared.metrics.calls_live.set_function(lambda: len(self.live_ids()))
 
     def live_ids(self) -> list[CallId]:
-        """The calls whose bridges are here."""
-        return [*self._bridges]
+        """The calls that go on here."""
+        return [call_id for call_id, bridge in self._bridges.items() if not bridge.is_over]
 
     def find(self, call_id: CallId) -> Bridge | None:
         """The call's bridge, if it is here."""
@@ -53,7 +54,6 @@ class Exchange:
         )
         self._bridges[call.call_id] = bridge
         self._empty.clear()
-        self.shared.metrics.calls_live.set(len(self._bridges))
         self._hold(asyncio.create_task(self._keep(call.call_id, bridge), name="bridge"))
         return bridge
 
@@ -88,6 +88,5 @@ class Exchange:
         finally:
             if self._bridges.get(call_id) is bridge:
                 del self._bridges[call_id]
-            self.shared.metrics.calls_live.set(len(self._bridges))
             if not self._bridges:
                 self._empty.set()

@@ -65,7 +65,7 @@ class Admission:
         self._expected[call_id] = self._now_ms() + for_ms
 
     def forget(self, call_id: CallId) -> None:
-        """This call has ended."""
+        """This call is expected no more: it is here, or it has ended."""
         self._expected.pop(call_id, None)
 
     def lagged(self, seconds: float) -> None:

@@ -118,7 +118,7 @@ class Api:
 
     async def _transcript(self, request: Request) -> Response:
         call = await self._call(request)
-        return JSONResponse({"turns": turns(await self._store.entries(call.call_id))})
+        return JSONResponse({"turns": turns(await self._store.record(call.call_id))})
 
     async def _list_agents(self, _request: Request) -> Response:
         agents = [

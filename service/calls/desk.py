@@ -98,7 +98,7 @@ class Desk:
         """What was said in this call so far, as far as it was heard."""
         if call.stream_started_at is None:
             return ()
-        said = turns(await self.store.entries(call.call_id))
+        said = turns(await self.store.record(call.call_id))
         heard = [
             (turn["who"], turn["text"] if turn["heard_text"] is None else turn["heard_text"])
             for turn in said

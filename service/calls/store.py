@@ -222,6 +222,13 @@ class CallStore:
             rows = await self._redis.xrange(key, start, "+", count=limit)
         return tuple(event_from(fields) for _, fields in rows or ())
 
+    async def record(self, call_id: str) -> tuple[Event, ...]:
+        """Everything that was written down about one call."""
+        events: list[Event] = []
+        while page := await self.entries(call_id, after_id=events[-1].id if events else None):
+            events += page
+        return tuple(events)
+
     async def last_id(self) -> str:
         """The id of the latest event of all calls."""
         with reaching_redis():

@@ -279,6 +279,7 @@ def _forward(call: Call, state: CallState, at: datetime) -> Step:
     """To RINGING or ANSWERED, unless the call is there or further."""
     if _ORDER[call.state] >= _ORDER[state]:
         return Step(call, ())
+    at = _not_before(call, at)
     answered_at = at if state is CallState.ANSWERED else None
     return Step(
         replace(call, state=state, answered_at=answered_at), (Entry(f"call.{state}", at, {}),)
@@ -322,10 +323,9 @@ def _ending(call: Call, end: CallEnd) -> Call:
 
 def _end(call: Call, at: datetime) -> Step:
     entries: tuple[Entry, ...] = ()
+    ended_at = _not_before(call, at)
     if call.stream_started_at is not None and call.stream_stopped_at is None:
-        call, entries = _unpack(_stop(call, at))
-    # Carriers tell times to the second: an end never lies before what is known to come before it.
-    ended_at = max(at, call.answered_at or call.created_at)
+        call, entries = _unpack(_stop(call, ended_at))
     answered_at = call.answered_at or ended_at
     call = replace(
         call,
@@ -337,6 +337,12 @@ def _end(call: Call, at: datetime) -> Step:
         duration_ms=round((ended_at - answered_at).total_seconds() * 1000),
     )
     return Step(call, (*entries, Entry("call.ended", ended_at, describe_end(call) or {})))
+
+
+def _not_before(call: Call, at: datetime) -> datetime:
+    """Carriers tell times to the second: nothing lies before what is known to come before it."""
+    known = (call.created_at, call.answered_at, call.stream_started_at, call.stream_stopped_at)
+    return max(at, *(moment for moment in known if moment is not None))
 
 
 def _truth(call: Call) -> CallEnd | None:

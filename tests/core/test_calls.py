@@ -218,6 +218,14 @@ def test_a_stream_whose_stop_is_known_does_not_begin_again() -> None:
     assert after.state is CallState.ENDED
 
 
+def test_no_time_lies_before_what_came_before_it() -> None:
+    known, _ = play(answered(-1))
+    assert known.answered_at == known.created_at
+    over, entries = play(attached(3), stopped(8), ended(7))
+    assert over.ended_at == at(8)
+    assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+
+
 def test_an_end_told_by_a_coarse_clock_is_no_earlier_than_the_answer() -> None:
     after, _ = play(answered(2.7), ended(2))
     assert after.ended_at == at(2.7)
@@ -315,6 +323,5 @@ def test_a_carrier_that_renames_a_call_is_believed_later_than_our_order() -> Non
     renamed = CallPlaced(
         event_id="renamed", occurred_at=at(2), provider_call_id="CA2", renames=True
     )
-    call = advance(advance(queued(), placed()).call, renamed).call
-    assert call.provider_call_id == "CA2"
-    assert advance(call, placed(3)).call.provider_call_id == "CA2"
+    renamed_call, _ = play(placed(), renamed, placed(3))
+    assert renamed_call.provider_call_id == "CA2"

@@ -102,7 +102,9 @@ class Instance:
 
 
 @contextmanager
-def instances(*environments: dict[str, str], flags: tuple[str, ...] = ()) -> Iterator[list[Instance]]:
+def instances(
+    *environments: dict[str, str], flags: tuple[str, ...] = ()
+) -> Iterator[list[Instance]]:
     """Instances that are ready, one for each environment."""
     started = [Instance(environment, *flags) for environment in environments]
     try:

@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from service.twin.caller import HangUp, Say, Silence
+from service.twin.caller import HangUp, Say, Silence, Step
 from tests.redis_server import RedisServer
 from tests.resilience.instance import AGENTS, Instance, free_port
 from tests.resilience.world import (
@@ -28,7 +28,7 @@ async def test_told_to_stop_it_lets_live_calls_end_and_takes_no_others(
     said = voice(3000)
     async with world(redis_server, {"CALLBRIDGE_DRAIN_SECONDS": "20"}, {}) as here:
         first, second = here.instances
-        steps = [Silence(300), Say(said), Silence(300), HangUp()]
+        steps: list[Step] = [Silence(300), Say(said), Silence(300), HangUp()]
         calling = asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps))
         await here.bridged()
         first.tell(signal.SIGTERM)
@@ -103,10 +103,8 @@ async def test_workers_share_a_port_are_replaced_and_drain_together(
         dead.kill()
         await until_true(lambda: dead.pid not in [child.pid for child in crew.children()])
         await until(instances_seen)
-        steps = [Silence(300), Say(said), Silence(300), HangUp()]
-        calls = [
-            asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps)) for _ in range(4)
-        ]
+        steps: list[Step] = [Silence(300), Say(said), Silence(300), HangUp()]
+        calls = [asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps)) for _ in range(4)]
         await here.bridged(count=4)
         crew.tell(signal.SIGTERM)
         for record in await asyncio.gather(*calls):

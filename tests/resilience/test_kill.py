@@ -3,12 +3,12 @@
 import asyncio
 import signal
 
-from service.twin.caller import HangUp, Say, Silence, WaitForAgent
+from service.twin.caller import HangUp, Say, Silence, Step, WaitForAgent
 from tests.redis_server import RedisServer
 from tests.resilience.world import (
     CALLING,
-    DIALLED,
     DESK,
+    DIALLED,
     GREETING,
     commands,
     returned,
@@ -109,3 +109,21 @@ async def test_an_instance_that_stood_still_lets_go_of_what_others_ended(
         await until(here.all_over)
         assert first.readiness() == 200
         assert (await here.story(record, at=second)).count("call.ended") == 1
+
+
+async def test_an_instance_that_stood_still_alone_keeps_its_calls(
+    redis_server: RedisServer,
+) -> None:
+    said = voice(1000)
+    async with world(redis_server, {}) as here:
+        [instance] = here.instances
+        steps: list[Step] = [Silence(4500), Say(said), Silence(4000), HangUp()]
+        calling = asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps))
+        await here.bridged()
+        instance.tell(signal.SIGSTOP)
+        await asyncio.wait({calling}, timeout=3)  # three leases
+        instance.tell(signal.SIGCONT)
+        record = await calling
+        assert said in returned(record)
+        end = await here.ended(record)
+        assert (end["outcome"], end["ended_by"]) == ("completed", "caller")

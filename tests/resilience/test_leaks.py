@@ -4,9 +4,9 @@ import asyncio
 
 import psutil
 
-from service.twin.caller import HangUp, Press, Silence
+from service.twin.caller import HangUp, Press, Silence, Step
 from tests.redis_server import RedisServer
-from tests.resilience.world import CALLING, DIALLED, World, keys, until, world
+from tests.resilience.world import CALLING, DIALLED, World, keys, until
 
 AT_ONCE = 20
 WAVES = 5
@@ -17,7 +17,7 @@ GROWTH_BYTES = 4_000_000
 async def many_calls(here: World) -> None:
     for wave in range(WAVES):
         twin = (here.twilio, here.telnyx)[wave % 2]
-        steps = [Silence(200), Press("1"), Silence(200), HangUp()]
+        steps: list[Step] = [Silence(200), Press("1"), Silence(200), HangUp()]
         calls = [twin.call(DIALLED, CALLING, steps) for _ in range(AT_ONCE)]
         for record in await asyncio.gather(*calls):
             assert record.streams
@@ -27,22 +27,20 @@ async def many_calls(here: World) -> None:
 
 
 async def test_two_hundred_calls_leave_nothing_but_their_records(
-    redis_server: RedisServer,
+    here: World, redis_server: RedisServer
 ) -> None:
-    async with world(redis_server, {}) as here:
-        [instance] = here.instances
-        process = psutil.Process(instance.pid)
-        held = []
-        for _ in range(2):
-            await many_calls(here)
-            await until(here.all_over)
-            held.append((process.memory_info().rss, process.num_fds(), process.num_threads()))
-            print(held[-1])
-        (rss, fds, threads), (rss_after, fds_after, threads_after) = held
-        assert rss_after - rss < GROWTH_BYTES
-        assert fds_after <= fds + 5  # connections to Redis and the carriers are kept and used again
-        assert threads_after <= threads + 1
-        calls = 2 * WAVES * AT_ONCE
-        found = keys(redis_server, "*")
-        print(len(found), len(found) / calls, {k.rsplit(":",1)[-1][:12] for k in found if k.startswith("callbridge:call:")}, [k for k in found if "call:" not in k and "provider" not in k])
-        assert "Traceback" not in instance.output()
+    instance = here.instances[0]
+    process = psutil.Process(instance.pid)
+    held = []
+    for _ in range(2):
+        await many_calls(here)
+        await until(here.all_over)
+        held.append((process.memory_info().rss, process.num_fds(), process.num_threads()))
+    (rss, fds, threads), (rss_after, fds_after, threads_after) = held
+    assert rss_after - rss < GROWTH_BYTES
+    assert fds_after <= fds + 5  # connections to Redis and the carriers are kept and used again
+    assert threads_after <= threads + 1
+    calls = 2 * WAVES * AT_ONCE
+    found = keys(redis_server, "*")
+    assert len(found) == 4 * calls + 2, found  # record, events, what was seen, the carrier's name
+    assert "Traceback" not in instance.output()

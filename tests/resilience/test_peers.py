@@ -8,25 +8,15 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from service.twin.caller import HangUp, Say, Silence
+from service.twin.caller import HangUp, Say, Silence, Step
 from service.twin.socket import Dial, Socket, SocketGone
-from tests.redis_server import RedisServer
 from tests.resilience.instance import Instance
-from tests.resilience.world import (
-    CALLING,
-    DIALLED,
-    commands,
-    delays_ms,
-    returned,
-    until,
-    until_true,
-    voice,
-    world,
-)
+from tests.resilience.world import CALLING, DIALLED, World, delays_ms, returned, until_true, voice
 
 RECEIVE_BYTES = 4096
 PINGS = 3000
 LATE_MS = 1000
+GROWTH_BYTES = 8_000_000
 
 
 class DeafSocket:
@@ -82,31 +72,24 @@ def sockets(instance: Instance) -> int:
     return len([c for c in found if c.laddr.port == instance.port and c.raddr])
 
 
-async def test_a_peer_that_stops_reading_is_given_up_and_nobody_else_notices(
-    redis_server: RedisServer,
-) -> None:
+async def test_a_peer_that_stops_reading_is_given_up_and_nobody_else_notices(here: World) -> None:
     said = voice(9000)
-    async with world(redis_server, {}) as here:
-        [instance] = here.instances
-        process = psutil.Process(instance.pid)
-        steps = [Say(said), Silence(300), HangUp()]
-        calling = asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps))
-        await here.bridged()
-        before_bytes, before = process.memory_info().rss, sockets(instance)
-        here.balancer.telnyx_sockets = deaf(instance)
-        shouting = asyncio.create_task(
-            here.telnyx.call(DIALLED, CALLING, [Say(voice(30_000, seed=2))])
-        )
-        await here.bridged(count=2)
-        record = await calling
-        assert said in returned(record)
-        assert max(delays_ms(record)) < LATE_MS
-        print(max(delays_ms(record)))
-        took=asyncio.get_running_loop().time()
-        [deaf_record] = here.telnyx.records
-        print(await here.ended(deaf_record))
-        print('gone',asyncio.get_running_loop().time()-took)
-        print(process.memory_info().rss - before_bytes)
-        print(instance.output())
-        print(sockets(instance), before)
-        await until_true(lambda: sockets(instance) <= before)
+    instance = here.instances[0]
+    process = psutil.Process(instance.pid)
+    steps: list[Step] = [Say(said), Silence(300), HangUp()]
+    calling = asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps))
+    await here.bridged()
+    before_bytes, before = process.memory_info().rss, sockets(instance)
+    here.balancer.telnyx_sockets = deaf(instance)
+    shouting = asyncio.create_task(here.telnyx.call(DIALLED, CALLING, [Say(voice(30_000, seed=2))]))
+    await here.bridged(count=2)
+    record = await calling
+    assert said in returned(record)
+    assert max(delays_ms(record)) < LATE_MS
+    [given_up] = here.telnyx.records
+    end = await here.ended(given_up)
+    assert (end["outcome"], end["cause"]) == ("carrier_failed", "socket_lost")
+    assert len(instance.logged("Socket is dead")) == 1
+    assert process.memory_info().rss - before_bytes < GROWTH_BYTES
+    await shouting
+    await until_true(lambda: sockets(instance) <= before)

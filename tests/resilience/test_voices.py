@@ -5,10 +5,8 @@ import audioop
 import shutil
 from pathlib import Path
 
-import psutil
-
 from service.media.g711 import decode_pcmu
-from service.twin.caller import HangUp, Say, Silence, WaitForAgent
+from service.twin.caller import HangUp, Silence, WaitForAgent
 from tests.redis_server import RedisServer
 from tests.resilience.instance import AGENTS
 from tests.resilience.world import (
@@ -16,7 +14,7 @@ from tests.resilience.world import (
     CLOUD,
     DESK,
     GREETING,
-    commands,
+    World,
     returned,
     until,
     until_true,
@@ -26,46 +24,43 @@ from tests.resilience.world import (
 LOUD_RMS = 300
 
 
-async def test_voices_that_are_killed_during_a_call_are_replaced(
-    redis_server: RedisServer,
-) -> None:
-    async with world(redis_server, {}) as here:
-        [instance] = here.instances
-        calling = asyncio.create_task(here.twilio.call(DESK, CALLING, [Silence(60_000)]))
-        [call] = await here.bridged()
-        await until(lambda: here.turns(call["call_id"]))
-        killed = instance.children()
-        for voice in killed:
-            voice.kill()
-        path = f"/v1/calls/{call['call_id']}"
-        for text in ("Please hold the line.", "Thank you for waiting."):
-            assert (await here.tell(f"{path}/say", {"text": text})).status_code == 202
+async def test_voices_that_are_killed_during_a_call_are_replaced(here: World) -> None:
+    instance = here.instances[0]
+    calling = asyncio.create_task(here.twilio.call(DESK, CALLING, [Silence(60_000)]))
+    [call] = await here.bridged()
+    await until(lambda: here.turns(call["call_id"]))
+    killed = instance.children()
+    for voice in killed:
+        voice.kill()
+    path = f"/v1/calls/{call['call_id']}"
+    for text in ("Please hold the line.", "Thank you for waiting."):
+        assert (await here.tell(f"{path}/say", {"text": text})).status_code == 202
 
-        async def said() -> bool:
-            return len(await here.turns(call["call_id"])) == 3
+    async def said() -> bool:
+        return len(await here.turns(call["call_id"])) == 3
 
-        await until(said)
-        assert [turn["text"] for turn in await here.turns(call["call_id"])][0] == GREETING
-        assert {v.pid for v in instance.children()}.isdisjoint(v.pid for v in killed)
-        await here.tell(f"{path}/hangup")
-        record = await calling
-        assert "fault" not in await here.story(record)
+    await until(said)
+    [greeting, *_] = await here.turns(call["call_id"])
+    assert greeting["text"] == GREETING
+    assert {v.pid for v in instance.children()}.isdisjoint(v.pid for v in killed)
+    await here.tell(f"{path}/hangup")
+    record = await calling
+    assert "fault" not in await here.story(record)
 
 
-async def test_an_engine_that_is_not_there_is_apologised_for(redis_server: RedisServer) -> None:
-    async with world(redis_server, {}) as here:
-        for twin in (here.twilio, here.telnyx):
-            record = await twin.call(CLOUD, CALLING, [Silence(60_000)])
-            end = await here.ended(record)
-            assert (end["outcome"], end["ended_by"]) == ("our_fault", "bridge")
-            assert audioop.rms(decode_pcmu(returned(record)), 2) > LOUD_RMS
-            story = await here.story(record)
-            assert story.count("fault") == 1
-            assert story[-2:] == ["stream.stopped", "call.ended"]
-            call = await here.call_of(record)
-            [apology] = await here.turns(call["call_id"])
-            assert apology["heard_text"] == apology["text"] != ""
-            assert record.warnings == []
+async def test_an_engine_that_is_not_there_is_apologised_for(here: World) -> None:
+    for twin in (here.twilio, here.telnyx):
+        record = await twin.call(CLOUD, CALLING, [Silence(60_000)])
+        end = await here.ended(record)
+        assert (end["outcome"], end["ended_by"]) == ("our_fault", "bridge")
+        assert audioop.rms(decode_pcmu(returned(record)), 2) > LOUD_RMS
+        story = await here.story(record)
+        assert story.count("fault") == 1
+        assert story[-2:] == ["stream.stopped", "call.ended"]
+        call = await here.call_of(record)
+        [apology] = await here.turns(call["call_id"])
+        assert apology["heard_text"] == apology["text"] != ""
+        assert record.warnings == []
 
 
 async def test_a_broken_agent_file_is_told_once_and_changes_nothing(
@@ -74,7 +69,7 @@ async def test_a_broken_agent_file_is_told_once_and_changes_nothing(
     agents = tmp_path / "agents"
     shutil.copytree(AGENTS, agents)
     async with world(redis_server, {"CALLBRIDGE_AGENTS": str(agents)}) as here:
-        [instance] = here.instances
+        instance = here.instances[0]
         (agents / "desk.yaml").write_text("name: desk\nengine: [")
         told = "Agent files cannot be used, the old ones stay"
         await until_true(lambda: bool(instance.logged(told)))
@@ -82,7 +77,9 @@ async def test_a_broken_agent_file_is_told_once_and_changes_nothing(
         [turn] = await here.turns((await here.call_of(record))["call_id"])
         assert turn["text"] == GREETING
         await asyncio.to_thread(shutil.copy, AGENTS / "desk.yaml", agents)
-        (agents / "desk.yaml").write_text((AGENTS / "desk.yaml").read_text().replace("Acme", "Apex"))
+        (agents / "desk.yaml").write_text(
+            (AGENTS / "desk.yaml").read_text().replace("Acme", "Apex")
+        )
 
         async def fresh() -> bool:
             record = await here.twilio.call(DESK, CALLING, [WaitForAgent(), HangUp()])

@@ -21,6 +21,7 @@ from service.replay.stage import (
     TELNYX_PUBLIC_KEY,
     TELNYX_SEED,
 )
+from service.twin.behaviour import Delivery
 from service.twin.record import CallRecord
 from service.twin.socket import Dial, Socket, dial_network
 from service.twin.telnyx import TelnyxTwin
@@ -111,6 +112,16 @@ class World:
         self.twilio: TwilioTwin
         self.telnyx: TelnyxTwin
         self.http: httpx.AsyncClient
+
+    async def renew(self) -> None:
+        """As if nothing had been yet."""
+        await until(self.all_over)
+        self.redis.flush()
+        for twin in (self.twilio, self.telnyx):
+            twin.records.clear()
+            twin.delivery = Delivery()
+        self.balancer.telnyx_sockets = None
+        self.route(webhooks=self.instances[:1], sockets=self.instances[0])
 
     def route(self, *, webhooks: list[Instance], sockets: Instance) -> None:
         self.balancer.webhooks_to = webhooks

@@ -120,7 +120,7 @@ def telnyx_headers(raw: bytes, *, skew_s: int = 0) -> dict[str, str]:
 
 
 def telnyx_event(kind: str, control_id: str, **payload: Any) -> dict[str, Any]:
-    facts = {"call_control_id": control_id, "connection_id": "1000000000000000001"}
+    facts: dict[str, Any] = {"call_control_id": control_id, "connection_id": "1000000000000000001"}
     facts |= {"from": "+14155550100", "to": "+14155550123", "client_state": None, **payload}
     moment = time.time()
     occurred_at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))

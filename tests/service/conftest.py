@@ -78,8 +78,9 @@ def carrier_settings(rest_api: tuple[RestApi, str], agents: Path) -> dict[str, s
 
 
 @pytest.fixture(scope="session")
-def service(carrier_settings: dict[str, str], redis_server: RedisServer) -> Iterator[Process]:
-    settings = carrier_settings | {
+def full_settings(carrier_settings: dict[str, str], redis_server: RedisServer) -> dict[str, str]:
+    """Keys, a real Redis, and little patience."""
+    return carrier_settings | {
         "REDIS_URL": redis_server.url,
         "CALLBRIDGE_API_KEYS": ",".join(f"{name}={secret}" for name, secret in KEYS.items()),
         "CALLBRIDGE_START_TIMEOUT_MS": "800",
@@ -87,9 +88,21 @@ def service(carrier_settings: dict[str, str], redis_server: RedisServer) -> Iter
         "CALLBRIDGE_REATTACH_MS": "1500",
         "CALLBRIDGE_LEASE_MS": "2000",
     }
-    with running(settings) as process:
+
+
+@pytest.fixture(scope="session")
+def service(full_settings: dict[str, str]) -> Iterator[Process]:
+    with running(full_settings) as process:
         yield process
         # The whole run's log, whatever the tests did.
+        assert leaks(process.log()) == []
+
+
+@pytest.fixture(scope="session")
+def neighbour(full_settings: dict[str, str]) -> Iterator[Process]:
+    """Another instance of the same service."""
+    with running(full_settings) as process:
+        yield process
         assert leaks(process.log()) == []
 
 

@@ -48,6 +48,7 @@ class RestApi:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []  # "POST path", body
         self.complaints: list[str] = []
+        self.broken: set[str] = set()  # calls whose commands fail
         self._numbers = itertools.count(1)
         account = f"/2010-04-01/Accounts/{ACCOUNT}"
         self.app = Starlette(
@@ -78,6 +79,8 @@ class RestApi:
 
     async def _twilio_update(self, request: Request) -> Response:
         await self._form(request)
+        if request.path_params["sid"] in self.broken:
+            return HTMLResponse("<html>oops</html>", 503)
         return JSONResponse({"sid": request.path_params["sid"], "status": "completed"})
 
     async def _telnyx_dial(self, request: Request) -> Response:
@@ -92,6 +95,8 @@ class RestApi:
         body = await self._json(request)
         if request.path_params["action"] == "reject" and "cause" not in body:
             self.complaints.append("reject without a cause")
+        if request.path_params["id"] in self.broken:
+            return HTMLResponse("<html>oops</html>", 503)
         return JSONResponse({"data": {"result": "ok"}})
 
     async def _form(self, request: Request) -> dict[str, Any]:
@@ -100,7 +105,7 @@ class RestApi:
         fields = parse_qs((await request.body()).decode(), strict_parsing=True)
         body = {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
         for name in ("Url", "StatusCallback"):
-            self._insist("Url" not in body or body[name].startswith("https://"), name)
+            self._insist("Url" not in body or str(body[name]).startswith("https://"), name)
         self.asked.append((request.url.path, body))
         return body
 

@@ -313,7 +313,7 @@ async def test_a_key_must_be_a_key(bench: Bench) -> None:
 
 
 async def test_calls_are_listed_newest_first_page_by_page(bench: Bench) -> None:
-    placed = [(await bench.place("twilio"))["call_id"] for _ in range(5)]
+    placed = [(await bench.place("twilio"))["call_id"] for _ in range(6)][1:]
     found: list[str] = []
     cursor = ""
     while len(found) < 5:
@@ -590,7 +590,7 @@ async def test_with_keys_set_nothing_private_is_open(bench: Bench) -> None:
     ]
     http = bench.carrier.http
     for headers in wrong:
-        raw = [(name, value.encode("latin-1")) for name, value in headers.items()]
+        raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
         for path in PRIVATE:
             answer = await http.get(path, headers=raw)
             assert is_problem(answer, 401, "access.key_refused")
@@ -663,3 +663,30 @@ async def test_a_call_that_twilio_has_no_more_is_over_for_the_api_too(bench: Ben
     answer = await bench.api.post(f"/v1/calls/{call.call_id}/hangup")
     assert answer.status_code == 200
     assert new_sid() != call.provider_call_id
+
+
+@both
+async def test_a_carrier_that_cannot_hang_up_does_not_keep_the_call_alive(
+    bench: Bench, carrier: str
+) -> None:
+    async with bench.talking(carrier) as (call, opened):
+        bench.rest.broken.add(call.provider_call_id)
+        answer = await bench.api.post(f"/v1/calls/{call.call_id}/hangup")
+        assert is_problem(answer, 502, f"{carrier}.unreadable")
+        assert await opened.closed() == 1000
+        assert (await bench.ended(call.call_id))["end"]["ended_by"] == "api"
+    attempts = bench.rest.orders_to(call.provider_call_id)
+    assert len(attempts) > 1, "hanging up is safe to try again"
+
+
+async def test_a_long_call_is_transcribed_to_its_end(bench: Bench) -> None:
+    async with bench.talking("twilio", "?agent=parrot") as (call, opened):
+        await until(lambda: opened.media)
+        for _ in range(1100):
+            await opened.press("1")
+        answer = await bench.api.post(f"/v1/calls/{call.call_id}/say", json={"text": "The end."})
+        assert answer.status_code == 202
+        told = len(opened.heard)
+        await until(lambda: len(opened.heard) > told + 800)
+    turns = (await bench.api.get(f"/v1/calls/{call.call_id}/transcript")).json()["turns"]
+    assert turns[-1]["text"] == "The end."

@@ -5,9 +5,12 @@ import base64
 import json
 from typing import Any
 
+import httpx
 import pytest
 from twilio.request_validator import RequestValidator
 
+from service.core.audio import PCM16_8K, PCMU_8K, Encoding, MediaFormat
+from service.media.convert import Converter
 from tests.service.bench import Announced, Bench
 from tests.service.carriers import (
     FRAME_MS,
@@ -26,6 +29,7 @@ from tests.service.carriers import (
     until,
     upgrade_headers,
 )
+from tests.service.process import Process
 from tests.service.rest_api import AUTH_TOKEN
 
 CARRIERS = ("twilio", "telnyx")
@@ -475,3 +479,88 @@ async def test_telnyxs_error_frames_are_faults(bench: Bench) -> None:
         await opened.send({"event": "error", "stream_id": opened.stream_id, "payload": error})
         fault = await bench.noted(call.call_id, "fault")
         assert fault["data"] == {"code": "telnyx.100004", "detail": "invalid_media"}
+
+
+# Streams of another kind -------------------------------------------------------------------------
+
+
+async def test_a_law_comes_in_and_mu_law_goes_out(bench: Bench) -> None:
+    call = await bench.announce("telnyx")
+    pcm = Converter(PCMU_8K, PCM16_8K).convert(TONE)
+    a_law = Converter(PCM16_8K, MediaFormat(Encoding.PCMA)).convert(pcm)
+    async with bench.socket(call) as opened:
+        await opened.start(media_format={"encoding": "PCMA", "sample_rate": 8000, "channels": 1})
+        await opened.say(a_law)
+        await until(lambda: len(opened.heard) >= len(TONE))
+        expected = Converter(MediaFormat(Encoding.PCMA), PCMU_8K).convert(a_law)
+        assert opened.heard[: len(TONE)] == expected
+        await bench.hang_up_line(call, opened)
+    await bench.ended(call.call_id)
+
+
+@both
+async def test_a_stream_in_a_format_nobody_knows_is_closed(bench: Bench, carrier: str) -> None:
+    call = await bench.announce(carrier)
+    theirs = {"encoding": "audio/opus", "sampleRate": 48_000, "channels": 2}
+    ours = {"encoding": "OPUS", "sample_rate": 48_000, "channels": 2}
+    async with bench.socket(call) as opened:
+        if carrier == "twilio":
+            await opened.start(mediaFormat=theirs)
+        else:
+            await opened.start(media_format=ours)
+        assert await opened.closed() == 1008
+
+
+@both
+async def test_an_unannounced_stream_of_a_call_that_is_over_is_closed(
+    bench: Bench, carrier: str
+) -> None:
+    async with bench.talking(carrier) as (call, _):
+        pass
+    path = f"/{carrier}/stream"
+    headers = upgrade_headers(path) if carrier == "twilio" else KEY
+    sid = call.provider_call_id
+    async with line(bench.service.ws_url, path, carrier, sid, headers=headers) as opened:
+        await opened.start()
+        assert await opened.closed() == 1008
+    assert (await bench.story(call.call_id))[-1] == "call.ended"
+
+
+# Two instances -----------------------------------------------------------------------------------
+
+
+@both
+async def test_another_instance_acts_on_the_call_and_takes_it_over(
+    bench: Bench, neighbour: Process, carrier: str
+) -> None:
+    async with bench.talking(carrier, "?agent=parrot") as (call, first):
+        await _heard_out_by(first, bench, call, 1)
+        told = len(first.heard)
+        async with httpx.AsyncClient(base_url=neighbour.url, headers=bench.api.headers) as there:
+            path = f"/v1/calls/{call.call_id}"
+            assert (
+                await there.post(f"{path}/say", json={"text": "One moment."})
+            ).status_code == 202
+            await until(lambda: len(first.heard) > told + 800, "not heard through the neighbour")
+            await _heard_out_by(first, bench, call, 2)
+            async with line(
+                neighbour.ws_url, call.target, carrier, call.provider_call_id
+            ) as second:
+                await second.start()
+                assert await first.closed() == 1000
+                await bench.api.post(f"{path}/say", json={"text": "Still here."})
+                await until(lambda: len(second.heard) > 800, "the second instance is mute")
+                assert (await there.post(f"{path}/hangup")).status_code == 202
+                assert await second.closed() == 1000
+        end = (await bench.ended(call.call_id))["end"]
+    assert (end["outcome"], end["ended_by"]) == ("completed", "api")
+    types = await bench.story(call.call_id)
+    assert types.count("stream.started") == types.count("stream.stopped") == 1
+    assert types[-2:] == ["stream.stopped", "call.ended"]
+    turns = (await bench.api.get(f"/v1/calls/{call.call_id}/transcript")).json()["turns"]
+    assert [t["text"] for t in turns] == ["Hello there.", "One moment.", "Still here."]
+
+
+async def _heard_out_by(opened: Line, bench: Bench, call: Announced, turns: int) -> None:
+    while (await bench.story(call.call_id)).count("turn.agent") < turns:
+        await opened.say(SILENCE * 10, paced=True)

@@ -178,7 +178,7 @@ async def test_encoded_characters_of_the_url_are_signed_as_they_come(bench: Benc
 async def test_blank_repeated_and_foreign_fields_are_signed_too(bench: Bench) -> None:
     sid = new_sid()
     text = f"CallSid={sid}&CallStatus=ringing&B=2&B=1&B=1&CallerName=Ana+N%C3%BA%C3%B1ez&Blank="
-    fields = FormData(parse_qsl(text, keep_blank_values=True))
+    fields = FormData([*parse_qsl(text, keep_blank_values=True)])
     url = PUBLIC_URL + "/twilio/voice"
     signature = RequestValidator(AUTH_TOKEN).compute_signature(url, fields)
     headers = FORM | {"x-twilio-signature": signature}
