@@ -20,14 +20,15 @@ from msgspec.structs import replace
 from providers.base import Provider, Wire
 from service.agents import Agent
 from service.ai.base import Brief, Engine, Talk
-from service.bridge.link import NORMAL, Link
+from service.bridge.line import Line
+from service.bridge.link import Link
 from service.bridge.pacer import Pacer, Ticker
 from service.calls.control import Control
 from service.calls.journal import Journal
 from service.calls.metrics import Metrics
 from service.calls.store import CallStore
 from service.clock import Clock, Ids
-from service.core.audio import PCM16_8K, PCMU_8K, AudioFrame, MediaFormat, Party
+from service.core.audio import PCM16_8K, PCMU_8K, AudioFrame, Party
 from service.core.calls import (
     Call,
     CallEnd,
@@ -64,7 +65,6 @@ from service.core.errors import BridgeError, ProtocolError, RestError
 from service.core.events import (
     EngineFailed,
     LiveEvent,
-    MediaReceived,
     StreamLost,
     StreamStarted,
     StreamStopped,
@@ -83,16 +83,8 @@ log = structlog.get_logger()
 HEARD_BEFORE_OPEN = 250
 """Frames kept while the engine is still being opened: five seconds of the caller's first words."""
 
-MEDIA_SILENCE_MS = 30_000
-"""Carriers send frames also in silence; none for so long means that the network has died."""
-
-WRITE_TIMEOUT_MS = 5000
-"""A peer that does not read for so long is gone."""
-
 END_GRACE_S = 1.5
 """After the stream's stop, how long the carrier's own word on how the call ended is waited for."""
-
-CLOSE_TIMEOUT_S = 1.0
 
 NOTED_S = 0.5
 """How long a hang-up waits for its reason to be written down: a line costs money meanwhile."""
@@ -127,21 +119,6 @@ class Shared(Struct, frozen=True, kw_only=True):
     max_call_ms: int
 
 
-Transform = Callable[[AudioFrame], AudioFrame]
-
-
-class Line(Struct, eq=False):
-    """One socket of the call, with the state that is its own."""
-
-    link: Link
-    wire: Wire
-    hear: Transform | None = None  # what the line brings, into what the engine hears
-    speak: Transform | None = None  # what the engine speaks, into what the line takes
-    last_media_ms: int = 0
-    flush_began_ms: int | None = None
-    listening: asyncio.Task[None] | None = None
-
-
 class Bridge:
     """One live call, from its stream's start to its end."""
 
@@ -170,8 +147,6 @@ class Bridge:
         )
         self._inbox: deque[LiveEvent] = deque()
         self._deciding = False
-        self._outbox: deque[str | bytes] = deque()
-        self._outbox_waits = asyncio.Event()
         self._line: Line | None = None
         self._lost_ms: int | None = None
         self._talk: Talk | None = None
@@ -242,7 +217,7 @@ class Bridge:
             if end.ended_by != "carrier" or end.outcome is Outcome.CARRIER_FAILED:
                 await self._hang_up()
         if self._line is not None:
-            await _close(self._line)
+            await self._line.close()
         for errand in self._errands:
             errand.cancel()
         ended_at = self._stopped_at or self._shared.clock.utc()
@@ -287,24 +262,16 @@ class Bridge:
         """Carry this socket until it closes, or another one takes its place."""
         if self._end is not None:
             return
-        line = Line(link, wire)
-        previous, self._line = self._line, line
+        previous, self._line = self._line, self._attach(link, wire, started)
+        line = self._line
         if previous is not None:
-            self._process(StreamLost("replaced"))
-            await _close(previous)
-        self._attach(line, started)
+            self._lose("replaced")
+            await previous.close()
         self._process(started)
-        speaking = asyncio.create_task(self._speak(line), name="speak")
-        listening = line.listening = asyncio.create_task(self._listen(line), name="listen")
-        self._outbox_waits.set()
         try:
-            await asyncio.wait({listening})
+            await line.carry(self._process, self._note_malformed)
         finally:
-            speaking.cancel()
-            listening.cancel()
             self._detach(line)
-        if not listening.cancelled():
-            listening.result()
 
     def fail(self) -> None:
         """A fault of ours on the way from the socket: the call cannot go on."""
@@ -317,119 +284,73 @@ class Bridge:
         self._carry_out(self._dialog.cut(now_ms), now_ms)
         self._finish(BRIDGE_FAILED)
         if self._line is not None:
-            await _close(self._line)
+            await self._line.close()
 
-    def _attach(self, line: Line, started: StreamStarted) -> None:
-        now_ms = self._shared.clock.now_ms()
-        line.last_media_ms = now_ms
+    def _attach(self, link: Link, wire: Wire, started: StreamStarted) -> Line:
         self._lost_ms = None
         self.call = replace(self.call, provider_call_id=started.provider_call_id)
-        speaks = started.send_format or started.format
         if not self._started.is_set():
-            self._hears, self._speaks = started.format, speaks
+            self._hears, self._speaks = started.format, started.send_format or started.format
             self._started.set()
-        line.hear = _transform(started.format, self._hears)
-        line.speak = _transform(self._speaks, speaks)
         self._journal(
             MediaAttached,
             owner=self._shared.instance,
             stream_id=started.stream_id,
             provider_call_id=started.provider_call_id,
         )
+        return Line(
+            link,
+            wire,
+            started,
+            pacer=self._pacer,
+            clock=self._shared.clock,
+            hears=self._hears,
+            speaks=self._speaks,
+        )
 
     def _detach(self, line: Line) -> None:
         if self._line is not line:
             return
         self._line = None
-        self._outbox.clear()
         if self._end is not None:
             return
         self._lost_ms = self._shared.clock.now_ms()
-        self._process(StreamLost("socket_closed"))
+        self._lose("socket_closed")
         self._journal(MediaLost, owner=self._shared.instance)
 
-    async def _listen(self, line: Line) -> None:
-        clock, parse, process = self._shared.clock, line.wire.parse, self._process
-        receive, pacer = line.link.receive, self._pacer
-        while (message := await receive()) is not None:
-            now_ms = clock.now_ms()
-            try:
-                events = parse(message, now_ms)
-            except ProtocolError as error:
-                self._note_malformed(error)
-                continue
-            if self._line is not line:
-                return
-            line.last_media_ms = now_ms
-            for event in events:
-                if line.hear is not None and isinstance(event, MediaReceived):
-                    event = MediaReceived(line.hear(event.frame), event.sequence)
-                process(event)
-                if isinstance(event, StreamStopped):
-                    return
-            if self._outbox or pacer.is_due(now_ms):
-                await self._flush(line)
-
-    async def _speak(self, line: Line) -> None:
-        """Send what became due without the carrier having said anything."""
-        while True:
-            await self._outbox_waits.wait()
-            self._outbox_waits.clear()
-            await self._flush(line)
-
-    async def _flush(self, line: Line) -> None:
-        """Send all that is due; only one task at a time does, so that the order holds."""
-        if line.flush_began_ms is not None:
-            return
-        clock = self._shared.clock
-        line.flush_began_ms = now_ms = clock.now_ms()
-        try:
-            while self._line is line:
-                if not self._outbox:
-                    for command in self._pacer.next(now_ms):
-                        self._render(line, command, now_ms)
-                    if not self._outbox:
-                        return
-                await line.link.send(self._outbox.popleft())
-                if not self._outbox and not self._pacer.waits():
-                    return
-        finally:
-            line.flush_began_ms = None
-
-    def _render(self, line: Line, command: CarrierCommand, now_ms: int) -> None:
-        if line.speak is not None and isinstance(command, PlayAudio):
-            command = PlayAudio(line.speak(command.frame), command.turn_id)
-        self._outbox.extend(line.wire.render(command, now_ms))
+    def _lose(self, cause: str) -> None:
+        """What waited for the old socket is not for the next: its turns are closed as unheard."""
+        self._pacer.clear()
+        self._process(StreamLost(cause))
 
     # Time --------------------------------------------------------------------------------------
 
     def tick(self, now_ms: int) -> None:
         """20 ms have gone by."""
-        if self._pacer.is_due(now_ms):
-            self._outbox_waits.set()
+        if self._end is not None:
+            return
         if self._dialog.is_due(now_ms):
             self._carry_out(self._dialog.wake(now_ms), now_ms)
         line = self._line
         if line is not None:
-            self._watch(line, now_ms)
+            self._look_after(line, now_ms)
         elif self._lost_ms is not None and now_ms - self._lost_ms >= self._shared.reattach_ms:
             self._finish(CallEnd(Outcome.CARRIER_FAILED, SOCKET_LOST, "carrier"))
 
-    def _watch(self, line: Line, now_ms: int) -> None:
-        stuck = line.flush_began_ms is not None and now_ms - line.flush_began_ms > WRITE_TIMEOUT_MS
-        silent = now_ms - line.last_media_ms > MEDIA_SILENCE_MS
-        if (stuck or silent) and line.listening is not None:
-            log.warning("Socket is dead", call_id=self.call.call_id, stuck=stuck, silent=silent)
-            line.listening.cancel()
-            line.listening = None
+    def _look_after(self, line: Line, now_ms: int) -> None:
+        if line.has_due(now_ms):
+            line.hurry()
+        if line.is_dead(now_ms):
+            log.warning("Socket is dead", call_id=self.call.call_id)
+            line.abandon()
 
     # Deciding ----------------------------------------------------------------------------------
 
     def take(self, event: LiveEvent) -> None:
         """Something happened, not on the socket: the engine or somebody outside says so."""
         self._process(event)
-        if self._outbox or self._pacer.is_due(self._shared.clock.now_ms()):
-            self._outbox_waits.set()
+        if self._line is not None and self._line.has_due(self._shared.clock.now_ms()):
+            self._line.hurry()
 
     def _process(self, event: LiveEvent) -> None:
         """Decide on an event and all that it brings about, one after the other."""
@@ -481,7 +402,7 @@ class Bridge:
 
     def _post(self, command: CarrierCommand, now_ms: int) -> None:
         if self._line is not None:
-            self._render(self._line, command, now_ms)
+            self._line.post(command, now_ms)
 
     def _finish(self, end: CallEnd) -> None:
         if self._end is None:
@@ -539,15 +460,6 @@ class Bridge:
             )
 
 
-async def _close(line: Line) -> None:
-    """Close the socket; a peer that does not answer the close is not waited for."""
-    closing = asyncio.create_task(line.link.close(NORMAL), name="close")
-    await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
-    closing.cancel()
-    if line.listening is not None:
-        line.listening.cancel()
-
-
 def _manners(call: Call, agent: Agent, shared: Shared) -> Manners:
     asked_ms = (call.max_duration_s or 0) * 1000
     return Manners(
@@ -555,19 +467,6 @@ def _manners(call: Call, agent: Agent, shared: Shared) -> Manners:
         interruptible=agent.interruptible,
         max_duration_ms=min(asked_ms or shared.max_call_ms, shared.max_call_ms),
     )
-
-
-def _transform(source: MediaFormat, target: MediaFormat) -> Transform | None:
-    """Makes frames of one format those of another; None when they are the same."""
-    if source == target:
-        return None
-    converter = Converter(source, target)
-
-    def transform(frame: AudioFrame) -> AudioFrame:
-        data = converter.convert(frame.data)
-        return AudioFrame(data, target, frame.start_ms, target.duration_ms(len(data)), frame.party)
-
-    return transform
 
 
 def _dated(data: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -10,9 +10,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 from service.core.audio import AudioFrame, Encoding
 from service.core.commands import MarkEnd, PlaceMark, PlayAudio
 from service.core.playout import Playout
+
+log = structlog.get_logger()
 
 MAX_MESSAGE_MS = 60
 """Longer sound is sent in parts, so that a clear wastes little."""
@@ -95,7 +99,7 @@ class Ticks(Protocol):
     """Whoever wants to know that time passes."""
 
     def tick(self, now_ms: int) -> None:
-        """20 ms or more have gone by. Must not block or raise."""
+        """20 ms or more have gone by. Must not block."""
 
 
 class Ticker:
@@ -126,4 +130,11 @@ class Ticker:
                 due = now
             now_ms = int(now * 1000)
             for listener in [*self._listeners]:
-                listener.tick(now_ms)
+                self._tell(listener, now_ms)
+
+    def _tell(self, listener: Ticks, now_ms: int) -> None:
+        """One call's fault must not stop the clock of all others."""
+        try:
+            listener.tick(now_ms)
+        except Exception:
+            log.exception("A call missed a tick")

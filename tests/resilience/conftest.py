@@ -1,10 +1,13 @@
 """One Redis for all tests of this folder, and two instances for those that leave them alive."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.redis_server import RedisServer
+from tests.resilience.instance import AGENTS
 from tests.resilience.world import World, world
 
 
@@ -24,8 +27,15 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-async def lasting_pair(redis_server: RedisServer) -> AsyncIterator[World]:
-    async with world(redis_server, {}, {}) as here:
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent files of the pair, which a test may change."""
+    return shutil.copytree(AGENTS, tmp_path_factory.mktemp("service") / "agents")
+
+
+@pytest.fixture(scope="session")
+async def lasting_pair(redis_server: RedisServer, agents: Path) -> AsyncIterator[World]:
+    folder = {"CALLBRIDGE_AGENTS": str(agents)}
+    async with world(redis_server, folder, folder) as here:
         yield here
 
 

@@ -10,6 +10,7 @@ from tests.resilience.world import (
     DESK,
     DIALLED,
     GREETING,
+    World,
     commands,
     returned,
     until,
@@ -91,24 +92,21 @@ async def test_a_single_instance_that_comes_back_ends_the_calls_it_died_with(
         await until(here.all_over)
 
 
-async def test_an_instance_that_stood_still_lets_go_of_what_others_ended(
-    redis_server: RedisServer,
-) -> None:
+async def test_an_instance_that_stood_still_lets_go_of_what_others_ended(here: World) -> None:
     """A machine that was suspended: its calls were ended elsewhere while it slept."""
-    async with world(redis_server, {}, {}) as here:
-        first, second = here.instances
-        calling = asyncio.create_task(here.telnyx.call(DIALLED, CALLING, [Silence(60_000)]))
-        await here.bridged(at=second)
-        here.route(webhooks=[second], sockets=second)
-        first.tell(signal.SIGSTOP)
-        record = await calling
-        end = await here.ended(record, at=second)
-        assert end["cause"] == "instance_lost"
-        first.tell(signal.SIGCONT)
+    first, second = here.instances
+    calling = asyncio.create_task(here.telnyx.call(DIALLED, CALLING, [Silence(60_000)]))
+    await here.bridged(at=second)
+    here.route(webhooks=[second], sockets=second)
+    first.tell(signal.SIGSTOP)
+    record = await calling
+    end = await here.ended(record, at=second)
+    assert end["cause"] == "instance_lost"
+    first.tell(signal.SIGCONT)
 
-        await until(here.all_over)
-        assert first.readiness() == 200
-        assert (await here.story(record, at=second)).count("call.ended") == 1
+    await until(here.all_over)
+    assert first.readiness() == 200
+    assert (await here.story(record, at=second)).count("call.ended") == 1
 
 
 async def test_an_instance_that_stood_still_alone_keeps_its_calls(
@@ -117,11 +115,11 @@ async def test_an_instance_that_stood_still_alone_keeps_its_calls(
     said = voice(1000)
     async with world(redis_server, {}) as here:
         [instance] = here.instances
-        steps: list[Step] = [Silence(4500), Say(said), Silence(4000), HangUp()]
+        steps: list[Step] = [Silence(3500), Say(said), Silence(3500), HangUp()]
         calling = asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps))
         await here.bridged()
         instance.tell(signal.SIGSTOP)
-        await asyncio.wait({calling}, timeout=3)  # three leases
+        await asyncio.wait({calling}, timeout=2.5)  # more than two leases
         instance.tell(signal.SIGCONT)
         record = await calling
         assert said in returned(record)

@@ -2,12 +2,10 @@
 
 import asyncio
 import audioop
-import shutil
 from pathlib import Path
 
 from service.media.g711 import decode_pcmu
 from service.twin.caller import HangUp, Silence, WaitForAgent
-from tests.redis_server import RedisServer
 from tests.resilience.instance import AGENTS
 from tests.resilience.world import (
     CALLING,
@@ -18,7 +16,6 @@ from tests.resilience.world import (
     returned,
     until,
     until_true,
-    world,
 )
 
 LOUD_RMS = 300
@@ -64,27 +61,23 @@ async def test_an_engine_that_is_not_there_is_apologised_for(here: World) -> Non
 
 
 async def test_a_broken_agent_file_is_told_once_and_changes_nothing(
-    redis_server: RedisServer, tmp_path: Path
+    here: World, agents: Path
 ) -> None:
-    agents = tmp_path / "agents"
-    shutil.copytree(AGENTS, agents)
-    async with world(redis_server, {"CALLBRIDGE_AGENTS": str(agents)}) as here:
-        instance = here.instances[0]
-        (agents / "desk.yaml").write_text("name: desk\nengine: [")
-        told = "Agent files cannot be used, the old ones stay"
-        await until_true(lambda: bool(instance.logged(told)))
-        record = await here.twilio.call(DESK, CALLING, [WaitForAgent(), HangUp()])
+    instance = here.instances[0]
+    (agents / "desk.yaml").write_text("name: desk\nengine: [")
+    told = "Agent files cannot be used, the old ones stay"
+    await until_true(lambda: bool(instance.logged(told)))
+    record = await here.twilio.call(DESK, CALLING, [WaitForAgent(quiet_ms=300), HangUp()])
+    [turn] = await here.turns((await here.call_of(record))["call_id"])
+    assert turn["text"] == GREETING
+    text = (AGENTS / "desk.yaml").read_text()
+    (agents / "desk.yaml").write_text(text.replace("Acme", "Apex"))
+
+    async def fresh() -> bool:
+        record = await here.twilio.call(DESK, CALLING, [WaitForAgent(quiet_ms=300), HangUp()])
         [turn] = await here.turns((await here.call_of(record))["call_id"])
-        assert turn["text"] == GREETING
-        await asyncio.to_thread(shutil.copy, AGENTS / "desk.yaml", agents)
-        (agents / "desk.yaml").write_text(
-            (AGENTS / "desk.yaml").read_text().replace("Acme", "Apex")
-        )
+        return "Apex" in turn["text"]
 
-        async def fresh() -> bool:
-            record = await here.twilio.call(DESK, CALLING, [WaitForAgent(), HangUp()])
-            [turn] = await here.turns((await here.call_of(record))["call_id"])
-            return "Apex" in turn["text"]
-
-        await until(fresh)
-        assert len(instance.logged(told)) == 1
+    await until(fresh)
+    assert len(instance.logged(told)) == 1
+    (agents / "desk.yaml").write_text(text)

@@ -43,7 +43,7 @@ async def until(what: Callable[[], Any], why: str = "", *, within_s: float = WAI
         if found:
             return found
         assert time.monotonic() < deadline, why or "this did not happen in time"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
 
 
 def new_sid() -> str:

@@ -22,7 +22,7 @@ from tests.service.carriers import (
     Caller,
 )
 from tests.service.leaks import leaks
-from tests.service.process import Process, running
+from tests.service.process import NO_TLS, Process, running
 from tests.service.rest_api import ACCOUNT, AUTH_TOKEN, CONNECTION, TELNYX_KEY, RestApi
 
 AGENTS = {
@@ -121,8 +121,8 @@ async def bench(
     """The service with everything around it."""
     headers = {"authorization": f"Bearer {KEYS['tester']}"}
     async with (
-        httpx.AsyncClient(base_url=service.url, timeout=20) as http,
-        httpx.AsyncClient(base_url=service.url, headers=headers, timeout=20) as api,
+        httpx.AsyncClient(base_url=service.url, timeout=20, verify=NO_TLS) as http,
+        httpx.AsyncClient(base_url=service.url, headers=headers, timeout=20, verify=NO_TLS) as api,
     ):
         with Redis(port=redis_server.port, decode_responses=True) as redis:
             yield Bench(service, Caller(http), api, redis, rest_api[0])

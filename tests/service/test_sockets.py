@@ -536,6 +536,7 @@ async def test_another_instance_acts_on_the_call_and_takes_it_over(
     async with bench.talking(carrier, "?agent=parrot") as (call, first):
         await _heard_out_by(first, bench, call, 1)
         told = len(first.heard)
+        owner = bench.redis.hget(f"callbridge:call:{call.call_id}", "owner")
         async with httpx.AsyncClient(base_url=neighbour.url, headers=bench.api.headers) as there:
             path = f"/v1/calls/{call.call_id}"
             assert (
@@ -548,6 +549,8 @@ async def test_another_instance_acts_on_the_call_and_takes_it_over(
             ) as second:
                 await second.start()
                 assert await first.closed() == 1000
+                key = f"callbridge:call:{call.call_id}"
+                await until(lambda: bench.redis.hget(key, "owner") != owner, "not taken over")
                 await bench.api.post(f"{path}/say", json={"text": "Still here."})
                 await until(lambda: len(second.heard) > 800, "the second instance is mute")
                 assert (await there.post(f"{path}/hangup")).status_code == 202

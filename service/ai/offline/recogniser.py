@@ -17,14 +17,18 @@ _RATE_HZ = 8000
 _EDGE = np.zeros(_RATE_HZ // 4, np.float32)
 """Silence on both sides: likelihoods are comparable only like for like."""
 
-_LEAST_LOG_LIKELIHOOD = -0.0032
-"""Per frame of 10 ms. Nine in ten phrases of the grammar lie above it, and nine in ten of other
-speech below: a matter of the level, noise and edges that are set here."""
-_LEAST_SPOKEN_LOG_LIKELIHOOD = -0.0070
-"""Per frame of the words alone: other speech is often taken for silence around a short phrase."""
+_BEAM = 1e-56
+_WORD_BEAM = 1e-42
+"""The usual ones (1e-48, 7e-29 for words) lose phrases of voices unlike the model's."""
+_LEAST_LOG_LIKELIHOOD = -0.0040
+"""Per frame of 10 ms."""
+_LEAST_SPOKEN_LOG_LIKELIHOOD = -0.0052
+_ALLOWED_FRAMES = 30
+"""Per frame of the words alone: other speech is often taken for silence around a short phrase.
+A short phrase fits badly at its edges, so some frames are added to every one."""
 _NO_WORDS = ("<sil>", "(NULL)")
 _LEVEL_RMS = 2000.0
-_NOISE_RMS = 80.0
+_NOISE_RMS = 30.0
 """Silence to the model, where digital silence is like nothing it was made from."""
 _INNER_SILENCE_MOST_FRAMES = 30
 """Speech that is made to fit a grammar is torn apart by silences between the words ..."""
@@ -33,14 +37,30 @@ _PHONEME_MOST_FRAMES = 28
 _DECOYS = ("um", "uh", "hmm", "hello", "oh")
 """What people say when they say nothing: better recognised than taken for a short phrase."""
 
+_BEFORE = ("um", "uh", "hi", "hello", "yes", "okay", "hi there", "yes hello")
+_AFTER = ("please", "thanks", "thank you")
+_POLITE_LEAST_WORDS = 3
+"""Around a shorter phrase, what is polite would be most of what is heard."""
+_VOWELS_BEGIN = "AEIOU"
+_BEFORE_SCHWA = ("IH", "UH", "AY", "AW")
+
 
 class Recogniser:
     """Recognises phrases; keeps the grammars it used last."""
 
     def __init__(self) -> None:
         # bestpath looks for a better way through the lattice, and refuses what did not end well;
-        # the likelihood does that more gently. The usual beams (1e-48, 7e-29) lose phrases too.
-        self._decoder = Decoder(samprate=_MODEL_RATE_HZ, lm=None, bestpath=False, loglevel="FATAL")
+        # the likelihood does that more gently.
+        self._decoder = Decoder(
+            samprate=_MODEL_RATE_HZ,
+            lm=None,
+            bestpath=False,
+            beam=_BEAM,
+            pbeam=_BEAM,
+            wbeam=_WORD_BEAM,
+            loglevel="FATAL",
+        )
+        self._pronounced: set[str] = set()
         self._grammars: OrderedDict[tuple[str, ...], str] = OrderedDict()
         self._made = 0
 
@@ -48,33 +68,51 @@ class Recogniser:
         """The phrase that PCM16 at 8 kHz contains, empty when it is none of `phrases`."""
         if not phrases:
             return ""
-        for word, phonemes in pronounce.items():
-            if self._decoder.lookup_word(word) is None:
-                self._decoder.add_word(word, phonemes, True)
+        self._learn(phrases, pronounce)
         self._decoder.activate_search(self._grammar(phrases))
         self._decoder.start_utt()
         self._decoder.process_raw(_for_the_model(pcm), full_utt=True)
         self._decoder.end_utt()
         found = self._decoder.hyp()
-        if found is None or found.hypstr not in phrases or found.score <= 0:
+        if found is None or found.score <= 0:
             return ""
+        phrase = _without_politeness(found.hypstr, phrases)
         likelihood = math.log(found.score)
-        if likelihood / self._decoder.n_frames() < _LEAST_LOG_LIKELIHOOD:
+        if (
+            likelihood / self._decoder.n_frames() < _LEAST_LOG_LIKELIHOOD
+            or likelihood / (self._spoken_frames() + _ALLOWED_FRAMES)
+            < _LEAST_SPOKEN_LOG_LIKELIHOOD
+            or self._torn()
+        ):
             return ""
-        if likelihood / self._spoken_frames() < _LEAST_SPOKEN_LOG_LIKELIHOOD or self._torn():
-            return ""
-        phrase: str = found.hypstr
         return phrase
+
+    def _learn(self, phrases: tuple[str, ...], pronounce: dict[str, str]) -> None:
+        for word, phonemes in pronounce.items():
+            if self._decoder.lookup_word(word) is None:
+                self._decoder.add_word(word, phonemes, False)
+        for word in {word for phrase in phrases for word in phrase.split()} - self._pronounced:
+            self._pronounced.add(word)
+            known = self._pronunciations(word)
+            for phonemes in [_elsewhere(american) for american in known]:
+                if phonemes not in known:
+                    known.append(phonemes)
+                    self._decoder.add_word(f"{word}({len(known)})", phonemes, False)
+
+    def _pronunciations(self, word: str) -> list[str]:
+        found: list[str] = []
+        spelling = word
+        while (phonemes := self._decoder.lookup_word(spelling)) is not None:
+            found.append(phonemes)
+            spelling = f"{word}({len(found) + 1})"
+        return found
 
     def _grammar(self, phrases: tuple[str, ...]) -> str:
         name = self._grammars.get(phrases)
         if name is None:
             self._made += 1
             name = f"g{self._made}"
-            alternatives = " | ".join(dict.fromkeys((*phrases, *_DECOYS)))
-            self._decoder.add_jsgf_string(
-                name, f"#JSGF V1.0;\ngrammar {name};\npublic <phrase> = {alternatives};\n"
-            )
+            self._decoder.add_jsgf_string(name, _jsgf(name, phrases))
             self._grammars[phrases] = name
             if len(self._grammars) > _GRAMMARS_MOST:
                 _, oldest = self._grammars.popitem(last=False)
@@ -99,6 +137,47 @@ class Recogniser:
 
     def _phonemes(self, word: str) -> int:
         return len((self._decoder.lookup_word(word) or "").split())
+
+
+def _jsgf(name: str, phrases: tuple[str, ...]) -> str:
+    alone = " | ".join(dict.fromkeys((*phrases, *_DECOYS)))
+    rules = [f"public <phrase> = {alone}"]
+    if long := " | ".join(p for p in phrases if len(p.split()) >= _POLITE_LEAST_WORDS):
+        rules[0] += " | <before> <long> | <long> <after> | <before> <long> <after>"
+        rules.append(f"<before> = {' | '.join(_BEFORE)}")
+        rules.append(f"<after> = {' | '.join(_AFTER)}")
+        rules.append(f"<long> = {long}")
+    return f"#JSGF V1.0;\ngrammar {name};\n" + "".join(f"{rule};\n" for rule in rules)
+
+
+def _without_politeness(heard: str, phrases: tuple[str, ...]) -> str:
+    """The phrase in what was heard, or nothing."""
+    if heard in phrases:
+        return heard
+    for before in ("", *(f"{word} " for word in _BEFORE)):
+        for after in ("", *(f" {word}" for word in _AFTER)):
+            if heard.startswith(before) and heard.endswith(after):
+                phrase = heard[len(before) : len(heard) - len(after)]
+                if phrase in phrases:
+                    return phrase
+    return ""
+
+
+def _elsewhere(phonemes: str) -> str:
+    """As in England, where r is silent before consonants; the dictionary is American."""
+    spoken: list[str] = []
+    following = [*phonemes.split()[1:], ""]
+    for phoneme, after in zip(phonemes.split(), following, strict=True):
+        before_vowel = after[:1] in _VOWELS_BEGIN and bool(after)
+        if phoneme == "ER":
+            spoken += ["AH", "R"] if before_vowel else ["AH"]
+        elif phoneme == "R" and spoken and not before_vowel:
+            spoken += ["AH"] if spoken[-1] in _BEFORE_SCHWA else []
+        elif phoneme == "AA" and after != "R":
+            spoken.append("AO")
+        else:
+            spoken.append(phoneme)
+    return " ".join(spoken)
 
 
 def _frames(segment: Segment) -> int:

@@ -18,6 +18,9 @@ from service.core.errors import EngineError
 DEADLINE_S = 10.0
 _WARM_UP = Say("Hello.", "en-us", 165, 45)
 _LIBRARIES_SINGLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_INHERITED_PREFIXES = ("LC_", "DYLD_")
+"""What Python and the libraries may need: a worker has no use for the service's secrets."""
 
 
 class Workers:
@@ -30,11 +33,18 @@ class Workers:
         self._closed = False
 
     async def start(self) -> None:
-        """All workers run and have spoken once."""
+        """All workers run and have spoken once; EngineError, and none runs, when one does not."""
         loop = asyncio.get_running_loop()
         fresh = [loop.run_in_executor(self._threads, self._hire) for _ in range(self._count)]
-        for worker in await asyncio.gather(*fresh):
-            self._idle.put(worker)
+        failed: BaseException | None = None
+        for hired in await asyncio.gather(*fresh, return_exceptions=True):
+            if isinstance(hired, BaseException):
+                failed = hired
+            else:
+                self._idle.put(hired)
+        if failed is not None:
+            await self.aclose()
+            raise failed
 
     async def ask(self, request: Request) -> Answer:
         """The answer to a request; EngineError when it cannot be had."""
@@ -57,11 +67,13 @@ class Workers:
             self._idle.get().end()
 
     def _hire(self) -> "_Worker":
-        worker = _Worker()
+        worker = None
         try:
+            worker = _Worker()
             worker.ask(_WARM_UP)
         except (OSError, EOFError):
-            worker.end()
+            if worker is not None:
+                worker.end()
             raise EngineError("offline.worker_failed", "a worker does not start") from None
         return worker
 
@@ -84,6 +96,14 @@ class Workers:
         return _Worker()
 
 
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+
+
 class _Worker:
     """One process, used by one thread at a time."""
 
@@ -93,7 +113,7 @@ class _Worker:
             [sys.executable, "-W", "ignore", "-m", "service.ai.offline.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _LIBRARIES_SINGLE | {"PYTHONPATH": python_path},
+            env=_environment() | _LIBRARIES_SINGLE | {"PYTHONPATH": python_path},
         )
 
     def ask(self, request: Request) -> Answer:
