@@ -3,6 +3,8 @@
 All faults are reported together. `.env.example` says what each one means.
 """
 
+import base64
+import binascii
 import ipaddress
 import os
 import sys
@@ -22,6 +24,9 @@ TOGETHER = (
     ("telnyx_api_key", "telnyx_public_key", "telnyx_connection_id"),
 )
 """Settings of which all are given, or none."""
+
+
+ED25519_KEY_BYTES = 32
 
 
 class Settings(BaseModel):
@@ -88,6 +93,25 @@ class Settings(BaseModel):
         if parts.query or parts.fragment or parts.username:
             raise ValueError("expected a URL without query, fragment or user")
         return value.rstrip("/")
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _http_url_or_none(cls, value: str) -> str:
+        return cls._http_url(value) if value else value
+
+    @field_validator("telnyx_public_key")
+    @classmethod
+    def _ed25519_key(cls, value: str) -> str:
+        """Raw, in base64: not PEM, which is what people paste first."""
+        if not value:
+            return value
+        try:
+            key = base64.b64decode(value, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != ED25519_KEY_BYTES:
+            raise ValueError("expected 44 characters of base64, as the portal shows them")
+        return value
 
     @field_validator("redis_url")
     @classmethod

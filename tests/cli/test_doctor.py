@@ -136,11 +136,11 @@ async def test_a_malformed_public_key_is_a_fault_of_the_settings() -> None:
     assert "s3cret" not in fault.what
 
 
-async def test_a_url_that_leads_nowhere_is_a_fault_and_not_the_end() -> None:
+async def test_a_url_that_is_none_is_a_fault_of_the_settings() -> None:
     env = {"OPENAI_API_KEY": "sk", "OPENAI_BASE_URL": "http://host:port/v1"}
     well, found = await examined(env, httpx.MockTransport(world))
     assert not well
-    assert [part for part, finding in found if finding.grade == "fail"] == ["openai"]
+    assert [part for part, finding in found if finding.grade == "fail"] == ["settings"]
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
