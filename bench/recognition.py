@@ -2,8 +2,9 @@
 
 Says the shipped agents' phrases, and sentences beside them, in many espeak-ng voices; cuts them as
 a call does, after µ-law or A-law, at several levels, with line noise; counts. With Debian's
-`asterisk-core-sounds-en-wav` installed also recordings of a person. The voices are not those that
-the thresholds were chosen with: `--tuning` takes those instead.
+`asterisk-core-sounds-en-wav` installed also recordings of a person. No espeak-ng voice is one that
+the thresholds were chosen with (`--tuning` takes those); the phrases, some of the sentences and
+recorded words, and the recorded person are.
 """
 
 import time
@@ -11,24 +12,27 @@ import wave
 import zlib
 from argparse import ArgumentParser
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
 
 from service.agents import AgentBook
+from service.agents.words import plain
 from service.ai.offline import speech
 from service.ai.offline.espeak import Espeak
+from service.ai.offline.pronounce import guess
 from service.ai.offline.recogniser import Recogniser
-from service.ai.offline.script import Script
 from service.ai.utterance import Utterances
 from service.core.audio import PCM16_8K, PCMA_8K, PCMU_8K, MediaFormat, Party
 from service.core.events import SpeechStopped
 from service.media.convert import Converter
 from service.media.frames import Framer
 
+T = TypeVar("T")
 AGENTS = Path(__file__).parents[1] / "agents"
 SOUNDS = Path("/usr/share/asterisk/sounds/en")
 ACCENTS = (
@@ -72,6 +76,8 @@ BESIDE = (
 BEFORE = ("hi, ", "hello, ", "um, ", "")
 AFTER = (" please", " thank you", " thanks")
 DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+NOT_BESIDE = ("beep", "tone", "goodbye", "thank", "monkeys")
+"""Recordings that are no speech, or are in the script."""
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -91,7 +97,9 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="the voices used for tuning")
     parser.add_argument("--size", type=int, default=300, help="phrases said")
     given = parser.parse_args()
-    recogniser, counts, took_s = Recogniser(), defaultdict[str, Counter[str]](Counter), 0.0
+    espeak = Espeak()
+    recogniser = Recogniser(lambda word: guess(espeak, word))
+    counts, took_s = defaultdict[str, Counter[str]](Counter), 0.0
     for case in cases(given.size, tuning=given.tuning):
         began_s = time.thread_time()
         found = recogniser.recognise(case.pcm, case.phrases, case.pronounce)
@@ -139,7 +147,8 @@ def cut(pcm: bytes, form: MediaFormat, level_db: float, noise_dbfs: float | None
         rms = 32768 * 10 ** (noise_dbfs / 20)
         samples = samples + np.random.default_rng(samples.size).normal(0, rms, samples.size)
     clipped = np.clip(samples, -32768, 32767).astype("<i2").tobytes()
-    framer, heard = Framer(form, Party.REMOTE, start_ms=0, frame_ms=20), Utterances(form, most_ms=15_000)
+    framer = Framer(form, Party.REMOTE, start_ms=0, frame_ms=20)
+    heard = Utterances(form, most_ms=15_000)
     found = []
     for frame in [*framer.push(Converter(PCM16_8K, form).convert(clipped)), *framer.flush()]:
         if isinstance(heard.hear(frame), SpeechStopped):
@@ -156,11 +165,11 @@ def _steps() -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
         if agent is None:
             raise SystemExit(f"{AGENTS}: an agent is missing")
         for step in dict.fromkeys(reply.when for reply in agent.replies):
-            script = Script(agent, {}, step=step)
-            yield script.phrases, agent.pronounce
+            heard = (h.phrase for h in agent.heard if h.reply.when in (step, None))
+            yield tuple(dict.fromkeys((*heard, *map(plain, agent.again)))), agent.pronounce
 
 
-def _around[T](entries: list[T] | tuple[T, ...], size: int, random: Random) -> Iterator[T]:
+def _around(entries: Sequence[T], size: int, random: Random) -> Iterator[T]:
     while size > 0:
         shuffled = random.sample(entries, len(entries))
         yield from shuffled[:size]
@@ -177,7 +186,7 @@ def _recorded(
                     yield Case("recorded words", b"".join(cut(pcm, *line)), words, {}, word)
     for path in sorted(SOUNDS.glob("*.wav")):
         in_tuning = zlib.crc32(path.stem.encode()) % 2 == 0
-        if in_tuning == tuning and not any(part in path.stem for part in ("beep", "tone", "goodbye", "thank", "monkeys")):
+        if in_tuning == tuning and not any(part in path.stem for part in NOT_BESIDE):
             for pcm in cut(_recording(path.stem), *random.choice(LINES)):
                 yield Case("recorded, beside the script", pcm, *random.choice(steps))
 
@@ -187,7 +196,8 @@ def _recording(name: str) -> bytes:
     if not path.is_file():
         return b""
     with wave.open(str(path)) as file:
-        return file.readframes(file.getnframes())
+        pcm: bytes = file.readframes(file.getnframes())
+        return pcm
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_every_fault_of_every_file_is_told_in_one_run_with_its_line(tmp_path: Pa
         ("# " + "x" * 300_000, "1: larger than 256 KiB"),
         ("name: a\nengine: echo\ngreeting: x\nnumbers: [0415]\n", "4: numbers[0]"),
         (SCRIPT + "- says: Hi.\n", "5: replies[0]: needs hears or key"),
-        (SCRIPT + "- {hears: [veneerz], says: Hi.}\n", "5: replies[0].hears[0]: 'veneerz' is not"),
+        (SCRIPT + "- {hears: ['?!'], says: Hi.}\n", "5: replies[0].hears[0]: there is no word"),
         (SCRIPT + "- {hears: ['on {dya}'], says: Hi.}\n", "5: replies[0].hears[0]: {dya}"),
         (SCRIPT + "- {hears: [hi], says: 'Hi {nmae}'}\n", "5: replies[0].says: {nmae}"),
         (SCRIPT + "- {hears: [hi], says: Hi., when: never}\n", "5: replies[0].when: no reply"),
@@ -78,8 +78,9 @@ def test_a_fault_says_where_it_is(tmp_path: Path, text: str | bytes, fault: str)
     assert found.startswith(fault)
 
 
-def test_a_word_the_dictionary_lacks_may_be_spelled_out(tmp_path: Path) -> None:
+def test_a_word_of_no_dictionary_may_be_spelled_out(tmp_path: Path) -> None:
     script = SCRIPT + "- {hears: [veneerz], says: Hi.}\n"
+    assert faults(tmp_path, script) == []
     assert faults(tmp_path, script + "pronounce: {veneerz: V AH N IH R Z}\n") == []
     [fault] = faults(tmp_path, script + "pronounce: {veneerz: vuh neers}\n")
     assert "expected phonemes like" in fault

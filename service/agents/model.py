@@ -100,7 +100,7 @@ class Agent(_Part):
         "pardon",
     )
     not_understood: Line = "Sorry, I did not understand that. Could you say it another way?"
-    pronounce: dict[str, str] = {}  # words the dictionary lacks, in its phonemes: "AE K M IY"
+    pronounce: dict[str, str] = {}  # where the guess is wrong, in CMUdict's phonemes: "AE K M IY"
 
     @field_validator("numbers", "replies", "again", mode="before")
     @classmethod

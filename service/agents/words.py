@@ -1,6 +1,6 @@
-"""What can be recognised and spoken offline: the words, phonemes and voices that are installed.
+"""What can be recognised and spoken offline: words, phonemes, and the voices that are installed.
 
-Looks into the data files of pocketsphinx and espeak-ng without loading either library.
+Looks into the data files of espeak-ng without loading the library.
 """
 
 import re
@@ -21,23 +21,6 @@ _NOT_A_WORD = re.compile(r"[^\w' ]+|_")
 def plain(phrase: str) -> str:
     """A phrase as a person says it: lower case, words and blanks only."""
     return " ".join(_NOT_A_WORD.sub(" ", phrase.replace("\u2019", "'").lower()).split())
-
-
-def unknown(words: set[str]) -> set[str]:
-    """Those of `words` that the pronunciation dictionary lacks."""
-    missing = set(words)
-    with dictionary_path().open(encoding="utf-8") as lines:
-        for line in lines:
-            missing.discard(line.split(" ", 1)[0])
-            if not missing:
-                break
-    return missing
-
-
-@cache
-def dictionary_path() -> Path:
-    """The pronunciation dictionary of the acoustic model."""
-    return _package("pocketsphinx") / "model" / "en-us" / "cmudict-en-us.dict"
 
 
 def has_voice(name: str) -> bool:

@@ -43,9 +43,9 @@ class Sweep:
         """Sweep until cancelled."""
         while True:
             await self._await_store()
-            await asyncio.sleep(self._lease_s)
             try:
-                await self._sweep_on()
+                if await self._evenly(self._lease_s):
+                    await self._sweep_on()
             except StoreAway as away:
                 log.warning("sweep waits for the store", code=away.code)
 
@@ -57,13 +57,19 @@ class Sweep:
                 await asyncio.sleep(EVERY_S)
 
     async def _sweep_on(self) -> None:
-        """Sweep until the time of day leaps, or this process stood still."""
-        even = timedelta(seconds=EVERY_S + self._lease_s)
+        await self.sweep(self._clock.utc())
+        while await self._evenly(EVERY_S):
+            await self.sweep(self._clock.utc())
+
+    async def _evenly(self, seconds: float) -> bool:
+        """Wait. False: the time of day leapt ahead meanwhile, or this process stood still.
+
+        By less than a third of a lease, which is how often leases are renewed, does not matter.
+        """
         before = self._clock.utc()
-        while abs((now := self._clock.utc()) - before) < even:
-            await self.sweep(now)
-            before = self._clock.utc()
-            await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(seconds)
+        passed = self._clock.utc() - before
+        return passed < timedelta(seconds=seconds + self._lease_s / 3)
 
     async def sweep(self, now: datetime) -> None:
         """Settle every call that is overdue now. StoreAway."""

@@ -1,7 +1,11 @@
-"""One Redis for all tests of this folder, and two instances for those that leave them alive."""
+"""A Redis for each test, and two lasting instances with one of theirs for tests that harm none.
+
+Never the same one: every instance sweeps all that is in its Redis.
+"""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,14 +20,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
+@contextmanager
+def running() -> Iterator[RedisServer]:
     server = RedisServer()
     server.start()
     try:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +43,11 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def lasting_pair(redis_server: RedisServer, agents: Path) -> AsyncIterator[World]:
+async def lasting_pair(agents: Path) -> AsyncIterator[World]:
     folder = {"CALLBRIDGE_AGENTS": str(agents)}
-    async with world(redis_server, folder, folder) as here:
-        yield here
+    with running() as server:
+        async with world(server, folder, folder) as here:
+            yield here
 
 
 @pytest.fixture

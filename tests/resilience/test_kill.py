@@ -122,6 +122,6 @@ async def test_an_instance_that_stood_still_alone_keeps_its_calls(
         await asyncio.wait({calling}, timeout=2.5)  # more than two leases
         instance.tell(signal.SIGCONT)
         record = await calling
-        assert said in returned(record)
         end = await here.ended(record)
         assert (end["outcome"], end["ended_by"]) == ("completed", "caller")
+        assert said in returned(record)

@@ -5,7 +5,6 @@ import asyncio
 import psutil
 
 from service.twin.caller import HangUp, Press, Silence, Step
-from tests.redis_server import RedisServer
 from tests.resilience.world import CALLING, DIALLED, World, keys, until
 
 AT_ONCE = 20
@@ -26,9 +25,7 @@ async def many_calls(here: World) -> None:
         twin.calls.clear()
 
 
-async def test_two_hundred_calls_leave_nothing_but_their_records(
-    here: World, redis_server: RedisServer
-) -> None:
+async def test_two_hundred_calls_leave_nothing_but_their_records(here: World) -> None:
     instance = here.instances[0]
     process = psutil.Process(instance.pid)
     held = []
@@ -41,6 +38,6 @@ async def test_two_hundred_calls_leave_nothing_but_their_records(
     assert fds_after <= fds + 5  # connections to Redis and the carriers are kept and used again
     assert threads_after <= threads + 1
     calls = 2 * WAVES * AT_ONCE
-    found = keys(redis_server, "*")
+    found = keys(here.redis, "*")
     assert len(found) == 4 * calls + 2, found  # record, events, what was seen, the carrier's name
     assert "Traceback" not in instance.output()

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from service.twin.caller import HangUp, Press, Say, Silence, Step
-from tests.redis_server import RedisServer
 from tests.resilience.instance import Instance
 from tests.resilience.world import (
     CALLING,
@@ -22,13 +21,11 @@ LATE_MS = 1000
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-async def test_calls_do_not_notice_that_redis_is_away(
-    here: World, redis_server: RedisServer, how: str
-) -> None:
+async def test_calls_do_not_notice_that_redis_is_away(here: World, how: str) -> None:
     stop, start = (
-        (redis_server.stop, redis_server.start)
+        (here.redis.stop, here.redis.start)
         if how == "stopped"
-        else (redis_server.freeze, redis_server.thaw)
+        else (here.redis.freeze, here.redis.thaw)
     )
     said = voice(6000)
     steps: list[Step] = [Silence(500), Press("1"), Say(said), Press("2"), Silence(500), HangUp()]
@@ -66,14 +63,12 @@ async def readiness(instance: Instance, status: int) -> None:
     await until(said, within_s=10)
 
 
-async def test_a_redis_that_comes_back_empty_costs_the_record_and_not_the_call(
-    here: World, redis_server: RedisServer
-) -> None:
+async def test_a_redis_that_comes_back_empty_costs_the_record_and_not_the_call(here: World) -> None:
     said = voice(4000)
     steps: list[Step] = [Silence(500), Press("1"), Say(said), Press("2"), Silence(500), HangUp()]
     calling = asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps))
     await here.bridged()
-    await asyncio.to_thread(redis_server.start_afresh)
+    await asyncio.to_thread(here.redis.start_afresh)
     record = await calling
     assert said in returned(record)
     assert record.streams[-1].ended == "hangup"  # by the person, and not by us

@@ -24,7 +24,7 @@ class Say(Struct, frozen=True, tag=True):
 
 
 class Recognise(Struct, frozen=True, tag=True):
-    """Which of these phrases is it? Words that the dictionary lacks come with their phonemes."""
+    """Which of these phrases is it? `pronounce` has the phonemes of words where a guess fails."""
 
     pcm: bytes  # PCM16 at 8 kHz
     phrases: tuple[str, ...]

@@ -1,18 +1,23 @@
 """Which of a few phrases did a person say? By pocketsphinx and a grammar of just these.
 
-Speech that is none of them is refused by its likelihood. Holds the interpreter for tens of
-milliseconds: for a process of its own.
+A grammar fits any speech to one of its phrases, so how well it fits decides: well is believed,
+badly is not, and in between a second opinion is asked. Holds the interpreter for a tenth of a
+second, in doubt for a third: for a process of its own. `python -m bench.recognition` measures it.
 """
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import soxr
 from pocketsphinx import Decoder, Segment
 
+from service.ai.offline.dictation import RATE_HZ as _MODEL_RATE_HZ
+from service.ai.offline.dictation import Dictation
+from service.ai.offline.grammar import jsgf, phrase_in
+
 _GRAMMARS_MOST = 64
-_MODEL_RATE_HZ = 16_000  # narrow-band features do not fit the acoustic model: 20 % right, not 90 %
 _RATE_HZ = 8000
 _EDGE = np.zeros(_RATE_HZ // 4, np.float32)
 """Silence on both sides: likelihoods are comparable only like for like."""
@@ -20,35 +25,32 @@ _EDGE = np.zeros(_RATE_HZ // 4, np.float32)
 _BEAM = 1e-56
 _WORD_BEAM = 1e-42
 """The usual ones (1e-48, 7e-29 for words) lose phrases of voices unlike the model's."""
-_LEAST_LOG_LIKELIHOOD = -0.0040
-"""Per frame of 10 ms."""
-_LEAST_SPOKEN_LOG_LIKELIHOOD = -0.0052
+_SURE = -0.0032
+"""Log-likelihood per frame of 10 ms from which a phrase is believed ..."""
+_SURE_SPOKEN = -0.0046
+"""... if the words alone fit, too: other speech is often taken for silence around a phrase."""
+_HOPELESS_SPOKEN = -0.0056
 _ALLOWED_FRAMES = 30
-"""Per frame of the words alone: other speech is often taken for silence around a short phrase.
-A short phrase fits badly at its edges, so some frames are added to every one."""
+"""A short phrase fits badly at its edges, so some frames are added to every one."""
+_ALIKE = 0.33
+"""In doubt, how alike a phrase must be to what free recognition heard."""
 _NO_WORDS = ("<sil>", "(NULL)")
 _LEVEL_RMS = 2000.0
 _NOISE_RMS = 30.0
 """Silence to the model, where digital silence is like nothing it was made from."""
-_INNER_SILENCE_MOST_FRAMES = 30
-"""Speech that is made to fit a grammar is torn apart by silences between the words ..."""
-_PHONEME_MOST_FRAMES = 28
-"""... or its words are drawn out: more than this a phoneme, and nobody speaks so slowly."""
-_DECOYS = ("um", "uh", "hmm", "hello", "oh")
-"""What people say when they say nothing: better recognised than taken for a short phrase."""
-
-_BEFORE = ("um", "uh", "hi", "hello", "yes", "okay", "hi there", "yes hello")
-_AFTER = ("please", "thanks", "thank you")
-_POLITE_LEAST_WORDS = 3
-"""Around a shorter phrase, what is polite would be most of what is heard."""
 _VOWELS_BEGIN = "AEIOU"
 _BEFORE_SCHWA = ("IH", "UH", "AY", "AW")
 
 
 class Recogniser:
-    """Recognises phrases; keeps the grammars it used last."""
+    """Recognises phrases; keeps the grammars it used last.
 
-    def __init__(self) -> None:
+    `guess` gives the phonemes of a word that the dictionary lacks.
+    """
+
+    def __init__(self, guess: Callable[[str], str]) -> None:
+        self._guess = guess
+        self._dictation = Dictation()
         # bestpath looks for a better way through the lattice, and refuses what did not end well;
         # the likelihood does that more gently.
         self._decoder = Decoder(
@@ -70,29 +72,31 @@ class Recogniser:
             return ""
         self._learn(phrases, pronounce)
         self._decoder.activate_search(self._grammar(phrases))
+        sound = _for_the_model(pcm)
+        self._decoder.reinit_feat()  # what was said before is not to change what is heard now
         self._decoder.start_utt()
-        self._decoder.process_raw(_for_the_model(pcm), full_utt=True)
+        self._decoder.process_raw(sound, full_utt=True)
         self._decoder.end_utt()
         found = self._decoder.hyp()
         if found is None or found.score <= 0:
             return ""
-        phrase = _without_politeness(found.hypstr, phrases)
-        likelihood = math.log(found.score)
-        if (
-            likelihood / self._decoder.n_frames() < _LEAST_LOG_LIKELIHOOD
-            or likelihood / (self._spoken_frames() + _ALLOWED_FRAMES)
-            < _LEAST_SPOKEN_LOG_LIKELIHOOD
-            or self._torn()
-        ):
-            return ""
-        return phrase
+        phrase = phrase_in(found.hypstr, phrases)
+        return phrase if phrase and self._fits(found.hypstr, found.score, sound) else ""
+
+    def _fits(self, heard: str, score: float, sound: bytes) -> bool:
+        likelihood = math.log(score)
+        spoken = likelihood / (self._spoken_frames() + _ALLOWED_FRAMES)
+        if spoken >= _SURE_SPOKEN and likelihood / self._decoder.n_frames() >= _SURE:
+            return True
+        if spoken < _HOPELESS_SPOKEN:
+            return False
+        return self._dictation.likeness(sound, heard, self._phonemes) >= _ALIKE
 
     def _learn(self, phrases: tuple[str, ...], pronounce: dict[str, str]) -> None:
-        for word, phonemes in pronounce.items():
-            if self._decoder.lookup_word(word) is None:
-                self._decoder.add_word(word, phonemes, False)
         for word in {word for phrase in phrases for word in phrase.split()} - self._pronounced:
             self._pronounced.add(word)
+            if word in pronounce or self._decoder.lookup_word(word) is None:
+                self._decoder.add_word(word, pronounce.get(word) or self._guess(word), False)
             known = self._pronunciations(word)
             for phonemes in [_elsewhere(american) for american in known]:
                 if phonemes not in known:
@@ -112,7 +116,7 @@ class Recogniser:
         if name is None:
             self._made += 1
             name = f"g{self._made}"
-            self._decoder.add_jsgf_string(name, _jsgf(name, phrases))
+            self._decoder.add_jsgf_string(name, jsgf(name, phrases))
             self._grammars[phrases] = name
             if len(self._grammars) > _GRAMMARS_MOST:
                 _, oldest = self._grammars.popitem(last=False)
@@ -124,43 +128,8 @@ class Recogniser:
         words = (s for s in self._decoder.seg() if s.word not in _NO_WORDS)
         return max(1, sum(_frames(s) for s in words))
 
-    def _torn(self) -> bool:
-        segments = [s for s in self._decoder.seg() if s.word != "(NULL)"]
-        spoken = [i for i, segment in enumerate(segments) if segment.word != "<sil>"]
-        inner = segments[spoken[0] : spoken[-1] + 1]
-        silent = sum(_frames(s) for s in inner if s.word == "<sil>")
-        return silent > _INNER_SILENCE_MOST_FRAMES or any(
-            _frames(s) > _PHONEME_MOST_FRAMES * self._phonemes(s.word)
-            for s in inner
-            if s.word != "<sil>"
-        )
-
-    def _phonemes(self, word: str) -> int:
-        return len((self._decoder.lookup_word(word) or "").split())
-
-
-def _jsgf(name: str, phrases: tuple[str, ...]) -> str:
-    alone = " | ".join(dict.fromkeys((*phrases, *_DECOYS)))
-    rules = [f"public <phrase> = {alone}"]
-    if long := " | ".join(p for p in phrases if len(p.split()) >= _POLITE_LEAST_WORDS):
-        rules[0] += " | <before> <long> | <long> <after> | <before> <long> <after>"
-        rules.append(f"<before> = {' | '.join(_BEFORE)}")
-        rules.append(f"<after> = {' | '.join(_AFTER)}")
-        rules.append(f"<long> = {long}")
-    return f"#JSGF V1.0;\ngrammar {name};\n" + "".join(f"{rule};\n" for rule in rules)
-
-
-def _without_politeness(heard: str, phrases: tuple[str, ...]) -> str:
-    """The phrase in what was heard, or nothing."""
-    if heard in phrases:
-        return heard
-    for before in ("", *(f"{word} " for word in _BEFORE)):
-        for after in ("", *(f" {word}" for word in _AFTER)):
-            if heard.startswith(before) and heard.endswith(after):
-                phrase = heard[len(before) : len(heard) - len(after)]
-                if phrase in phrases:
-                    return phrase
-    return ""
+    def _phonemes(self, word: str) -> str:
+        return self._decoder.lookup_word(word) or ""
 
 
 def _elsewhere(phonemes: str) -> str:

@@ -22,6 +22,7 @@ from service.ai.offline.messages import (
     read_request,
     write,
 )
+from service.ai.offline.pronounce import guess
 from service.ai.offline.recogniser import Recogniser
 from service.core.errors import EngineError
 
@@ -30,7 +31,8 @@ def main() -> None:
     """Serve until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us closes our input
     requests, answers = _streams()
-    espeak, recogniser = Espeak(), Recogniser()
+    espeak = Espeak()
+    recogniser = Recogniser(lambda word: guess(espeak, word))
     while (request := read_request(requests)) is not None:
         write(answers, _answer(request, espeak, recogniser))
 
