@@ -49,6 +49,7 @@ class Mailbox:
         self._store = store
         self._instance = instance
         self._deliver = deliver
+        self._last = "0"  # the letter read last
 
     async def send(self, call: Call, event: Letter) -> bool:
         """Tell the bridge that holds this call. False: none does. StoreAway."""
@@ -62,15 +63,14 @@ class Mailbox:
 
     async def run(self) -> None:
         """Read our letters until cancelled. An embedded store has no other instance to write."""
-        last = "0"
         while True:
             try:
-                letters = await self._store.collect(self._instance, last, wait_ms=WAIT_MS)
+                letters = await self._store.collect(self._instance, self._last, wait_ms=WAIT_MS)
             except StoreAway:
                 await asyncio.sleep(AWAY_S)
                 continue
             for letter_id, letter in letters:
-                last = letter_id
+                self._last = letter_id
                 self._read(letter)
 
     def _read(self, letter: str) -> None:
