@@ -29,9 +29,9 @@ def speech() -> bytes:
     return pcm16
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    """Only one may be there at a time."""
+    """Only one may be there at a time, and beside it no test with a loop of its own."""
     with sync_playwright() as started:
         yield started
 
