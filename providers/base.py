@@ -179,8 +179,6 @@ class Provider(Struct, frozen=True, kw_only=True):
     """The message that tells the far end which call it is in; None: it need not know."""
     webhooks: Webhooks | None = None
     rest: Rest | None = None
-    hangs_up_on_close: bool = False
-    """Closing the media socket ends the call; otherwise it takes a REST command."""
     renames_calls: bool = False
     """Its webhooks may name a call otherwise than its answer to our order to dial did."""
     tells_end: bool = False

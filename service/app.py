@@ -119,7 +119,7 @@ class _Service:
             clock,
             ids,
             limits=_patience(settings),
-            ttl_days=settings.callbridge_call_ttl_days,
+            ttl_days=1 if settings.embedded else settings.callbridge_call_ttl_days,
         )
         self._journal = Journal(self._store, self._metrics)
         self._control = Control(self._http, self._providers, self._metrics)
@@ -201,11 +201,7 @@ class _Service:
         )
 
     def _api(self) -> Api:
-        guard = Guard(
-            self._access,
-            public_url=self._settings.callbridge_public_url,
-            max_body_bytes=self._settings.callbridge_max_body_bytes,
-        )
+        guard = Guard(self._access, max_body_bytes=self._settings.callbridge_max_body_bytes)
         placing = Placing(
             desk=self._desk,
             control=self._control,

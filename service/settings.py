@@ -92,7 +92,7 @@ class Settings(BaseModel):
             raise ValueError("expected an http:// or https:// URL")
         if parts.query or parts.fragment or parts.username:
             raise ValueError("expected a URL without query, fragment or user")
-        return value.rstrip("/")
+        return parts.geturl().rstrip("/")  # with the scheme in lower case
 
     @field_validator("openai_base_url")
     @classmethod
@@ -137,7 +137,7 @@ class Settings(BaseModel):
         An empty variable counts as not set.
         """
         known = {name.upper() for name in cls.model_fields}
-        given = {k.lower(): v for k, v in env.items() if k in known and v.strip()}
+        given = {k.lower(): v.strip() for k, v in env.items() if k in known and v.strip()}
         incomplete = [fault for names in TOGETHER for fault in _incomplete(given, names)]
         try:
             settings = cls.model_validate(given)

@@ -34,7 +34,6 @@ def browser(public_url: str) -> Provider:
         name=NAME,
         open_wire=BrowserWire,
         check_upgrade=_same_origin(public_url),
-        hangs_up_on_close=True,
         tells_end=False,
         api_key=key_from,
         subprotocol=subprotocol_for,

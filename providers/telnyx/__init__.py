@@ -45,7 +45,6 @@ def telnyx(
         check_upgrade=_key_check(stream_auth_token),
         webhooks=TelnyxWebhooks(load_public_key(public_key), rest),
         rest=rest,
-        hangs_up_on_close=False,
         renames_calls=True,
         tells_end=True,
         examine=TelnyxDoctor(

@@ -44,7 +44,6 @@ def twilio(
             api_base=api_base,
             callback=webhooks.callback,
         ),
-        hangs_up_on_close=True,
         tells_end=True,
         examine=TwilioDoctor(
             account_sid=account_sid,

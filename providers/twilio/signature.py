@@ -15,6 +15,7 @@ from providers.base import WebhookRequest
 from service.core.errors import SignatureInvalid
 
 HEADER = "x-twilio-signature"
+FORM = "application/x-www-form-urlencoded"
 BODY_HASH = "bodySHA256"
 DEFAULT_PORT = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -31,6 +32,10 @@ def form_fields(text: str) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True)
 
 
+def _is_form(request: WebhookRequest) -> bool:
+    return request.headers.get("content-type", "").lower().startswith(FORM)
+
+
 class SignatureCheck:
     """Checks requests to one public URL against the tokens in use: two while they rotate."""
 
@@ -44,8 +49,12 @@ class SignatureCheck:
 
     def webhook(self, request: WebhookRequest) -> None:
         """Raise SignatureInvalid unless Twilio signed this request, body and all."""
+        if HEADER not in request.headers:
+            raise SignatureInvalid("twilio.signature_missing")
         fields: Fields = ()
-        if request.method == "POST" and not _hash_covers_body(request):
+        if request.method == "POST" and not _hash_covers_body(request) and request.body:
+            if not _is_form(request):  # nothing would vouch for what such a body says
+                raise SignatureInvalid("twilio.body_unsigned")
             fields = form_fields(request.body.decode("utf-8", "replace"))
         self._check(request.headers, self._urls(request, self._scheme), fields)
 

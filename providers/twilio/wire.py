@@ -121,6 +121,7 @@ class TwilioWire:
         self._started = False
         self._stream_sid: str | None = None  # while the stream lives
         self._format = MediaFormat(Encoding.PCMU)
+        self._sample_bytes = 1
         self._order = Reorder[_MediaBody]()
         self._began_ms: int | None = None  # the carrier's time of the first frame
         self._end_ms = 0  # media time up to which sound was handed on
@@ -171,6 +172,7 @@ class TwilioWire:
             raise ProtocolError("twilio.started_twice", "event")
         body = told.start
         self._format = _media_format(body.media_format)
+        self._sample_bytes = 2 if self._format.encoding is Encoding.L16 else 1
         self._started = True
         self._stream_sid = told.stream_sid
         sid = _quoted(told.stream_sid)
@@ -191,6 +193,11 @@ class TwilioWire:
     def _hear(self, media: _MediaBody, now_ms: int) -> list[MediaEvent]:
         if media.track != "inbound":
             return []
+        if not media.payload:
+            self._order.in_turn(media.chunk)
+            return []
+        if len(media.payload) % self._sample_bytes:
+            raise ProtocolError("twilio.malformed", "media.payload")
         if self._order.in_turn(media.chunk):
             return [self._received(media)]
         return self._put_right(self._order.push(media.chunk, media, now_ms))

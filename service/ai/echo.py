@@ -87,7 +87,12 @@ class EchoTalk:
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._emit(EngineFailed("engine.crashed", type(fault).__name__))
 
     def _hear(self, frame: AudioFrame) -> None:
         self._heard_ms = frame.start_ms + frame.duration_ms

@@ -201,9 +201,12 @@ class Bridge:
         )
         async with self._engine.open(brief, self.take) as talk:
             self._talk = talk
-            while self._before_open:
-                talk.do(self._before_open.popleft(), self._shared.clock.now_ms())
-            await self._over.wait()
+            try:
+                while self._before_open:
+                    talk.do(self._before_open.popleft(), self._shared.clock.now_ms())
+                await self._over.wait()
+            finally:
+                self._talk = None
 
     async def _wind_up(self, end: CallEnd) -> None:
         """Leave nothing behind: the line hung up, the socket closed, the record complete."""
@@ -306,6 +309,7 @@ class Bridge:
             clock=self._shared.clock,
             hears=self._hears,
             speaks=self._speaks,
+            from_ms=self._dialog.media_ms,
         )
 
     def _detach(self, line: Line) -> None:
@@ -326,7 +330,14 @@ class Bridge:
     # Time --------------------------------------------------------------------------------------
 
     def tick(self, now_ms: int) -> None:
-        """20 ms have gone by."""
+        """20 ms have gone by. A fault here ends this call, and no other."""
+        try:
+            self._tick(now_ms)
+        except Exception:
+            log.exception("Bridge failed", call_id=self.call.call_id)
+            self.fail()
+
+    def _tick(self, now_ms: int) -> None:
         if self._end is not None:
             return
         if self._dialog.is_due(now_ms):
@@ -433,8 +444,8 @@ class Bridge:
             self._note(Note("fault", {"code": error.code, "detail": error.detail}))
             return
         if not pressed:
-            for frame in dial_tones(digits, self._speaks):
-                self._pacer.play(PlayAudio(frame, DIGITS))
+            tones = [PlayAudio(frame, DIGITS) for frame in dial_tones(digits, self._speaks)]
+            self._pacer.play_first(tones)
 
     # The record --------------------------------------------------------------------------------
 
@@ -462,10 +473,12 @@ class Bridge:
 
 def _manners(call: Call, agent: Agent, shared: Shared) -> Manners:
     asked_ms = (call.max_duration_s or 0) * 1000
+    limit_ms = min(asked_ms or shared.max_call_ms, shared.max_call_ms)
+    talked = shared.clock.utc() - (call.answered_at or shared.clock.utc())
     return Manners(
         greeting=agent.fill(agent.greeting, call.variables),
         interruptible=agent.interruptible,
-        max_duration_ms=min(asked_ms or shared.max_call_ms, shared.max_call_ms),
+        max_duration_ms=max(0, limit_ms - talked // timedelta(milliseconds=1)),
     )
 
 

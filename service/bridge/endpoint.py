@@ -14,12 +14,12 @@ from structlog.contextvars import bound_contextvars
 from providers.base import Provider, WebhookRequest, Wire
 from service.bridge.exchange import Exchange
 from service.bridge.link import NORMAL, POLICY_VIOLATION, Link, SocketLink, upgrade_request
-from service.calls.access import Access
+from service.calls.access import Access, forwarded
 from service.calls.admission import Admission
 from service.calls.desk import Desk
 from service.calls.mailbox import Mailbox
 from service.core.calls import Call, CallState, Direction
-from service.core.errors import BridgeError, ProtocolError, SignatureInvalid
+from service.core.errors import BridgeError, ProtocolError, SignatureInvalid, StoreAway
 from service.core.events import StreamStarted, TakenOver
 
 TAKEN_UP_MS = 10_000
@@ -61,7 +61,12 @@ class MediaEndpoint:
             call = await self._announced(token)
             self._check(upgrade, scope, announced=call is not None)
         except BridgeError as refusal:
-            log.warning("Socket refused", provider=self._provider.name, code=refusal.code)
+            log.warning(
+                "Socket refused",
+                provider=self._provider.name,
+                code=refusal.code,
+                detail=refusal.detail,
+            )
             await link.refuse()
             return
         subprotocol = self._provider.subprotocol
@@ -83,14 +88,15 @@ class MediaEndpoint:
 
     def _check(self, upgrade: WebhookRequest, scope: Scope, *, announced: bool) -> None:
         if not announced and (reason := self._admission.refusal()):
+            self._exchange.shared.metrics.calls_refused.labels(reason).inc()
             raise BridgeError("stream.house_full", reason)
         if self._insecure and self._provider.webhooks is not None:
             return  # a carrier's signature may be missing; a foreign web page may still not come in
         self._provider.check_upgrade(upgrade, announced)
         if self._provider.api_key is not None:
             client: str = (scope.get("client") or ("", 0))[0]
-            forwarded = "x-forwarded-for" in upgrade.headers
-            self._access.check(self._provider.api_key(upgrade), client, forwarded=forwarded)
+            key = self._provider.api_key(upgrade)
+            self._access.check(key, client, forwarded=forwarded(upgrade.headers))
 
     async def _carry(self, link: Link, call: Call | None) -> None:
         wire = self._provider.open_wire()
@@ -135,14 +141,29 @@ class MediaEndpoint:
         While an outbound call still rings its socket may be open already: the time runs from the
         answer (Telnyx dials at once, and starts when somebody picks up).
         """
-        while True:
+        left_s = self._start_timeout_s
+        while left_s > 0:
             try:
-                async with asyncio.timeout(self._start_timeout_s):
+                async with asyncio.timeout(left_s):
                     return await self._next_start(link, wire)
             except TimeoutError:
-                call = await self._desk.store.get(call.call_id) if call is not None else None
-                if call is None or not _still_rings(call):
-                    raise ProtocolError("stream.no_start", "no start in time") from None
+                left_s = await self._left_s(call)
+        raise ProtocolError("stream.no_start", "no start in time")
+
+    async def _left_s(self, call: Call | None) -> float:
+        """How long `start` may still take, now that the time since the socket opened is over."""
+        if call is None or call.direction is not Direction.OUTBOUND:
+            return 0.0
+        try:
+            fresh = await self._desk.store.get(call.call_id)
+        except StoreAway:
+            return self._start_timeout_s  # whether it still rings nobody can say now
+        if fresh is None or fresh.state is CallState.ENDED:
+            return 0.0
+        if fresh.answered_at is None:
+            return self._start_timeout_s
+        waited = self._exchange.shared.clock.utc() - fresh.answered_at
+        return self._start_timeout_s - waited.total_seconds()
 
     async def _next_start(self, link: Link, wire: Wire) -> StreamStarted | None:
         first = True
@@ -171,10 +192,3 @@ class MediaEndpoint:
         # A carrier may have renamed the call since its token was looked up.
         fresh = await self._desk.store.get(call.call_id)
         return fresh is not None and fresh.provider_call_id == started.provider_call_id
-
-
-def _still_rings(call: Call) -> bool:
-    return call.direction is Direction.OUTBOUND and call.state in (
-        CallState.QUEUED,
-        CallState.RINGING,
-    )

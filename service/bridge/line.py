@@ -32,7 +32,10 @@ Complain = Callable[[ProtocolError], None]
 
 
 class Line:
-    """A socket whose stream has started. `hears` and `speaks` are the engine's formats."""
+    """A socket whose stream has started. `hears` and `speaks` are the engine's formats.
+
+    `from_ms`: media time so far; each socket counts from 0, the call does not.
+    """
 
     def __init__(
         self,
@@ -44,12 +47,13 @@ class Line:
         clock: Clock,
         hears: MediaFormat,
         speaks: MediaFormat,
+        from_ms: int = 0,
     ) -> None:
         self._link = link
         self._wire = wire
         self._pacer = pacer
         self._clock = clock
-        self._hear = _transform(started.format, hears)
+        self._hear = _transform(started.format, hears, from_ms)
         self._say = _transform(speaks, started.send_format or started.format)
         self._outbox: deque[str | bytes] = deque()
         self._outbox_waits = asyncio.Event()
@@ -69,12 +73,13 @@ class Line:
         )
         self.hurry()
         try:
-            await asyncio.wait({listening})
+            await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             speaking.cancel()
             listening.cancel()
-        if not listening.cancelled():
-            listening.result()
+        for task in (listening, speaking):
+            if task.done() and not task.cancelled():
+                task.result()
 
     def post(self, command: CarrierCommand, now_ms: int) -> None:
         """Put a command's messages behind those that wait."""
@@ -161,14 +166,15 @@ class Line:
             self._flush_began_ms = None
 
 
-def _transform(source: MediaFormat, target: MediaFormat) -> Transform | None:
-    """Makes frames of one format those of another; None when they are the same."""
-    if source == target:
+def _transform(source: MediaFormat, target: MediaFormat, shift_ms: int = 0) -> Transform | None:
+    """Makes frames of one format those of another, `shift_ms` later; None: nothing to do."""
+    if source == target and not shift_ms:
         return None
     converter = Converter(source, target)
 
     def transform(frame: AudioFrame) -> AudioFrame:
         data = converter.convert(frame.data)
-        return AudioFrame(data, target, frame.start_ms, target.duration_ms(len(data)), frame.party)
+        start_ms = frame.start_ms + shift_ms
+        return AudioFrame(data, target, start_ms, target.duration_ms(len(data)), frame.party)
 
     return transform

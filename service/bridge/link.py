@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from providers.base import WebhookRequest
 
-NORMAL, POLICY_VIOLATION, TRY_AGAIN = 1000, 1008, 1013
-"""Close codes (RFC 6455, 7.4.1; 1013 from IANA's registry)."""
+NORMAL, POLICY_VIOLATION = 1000, 1008
+"""Close codes (RFC 6455, 7.4.1)."""
 
 
 class Link(Protocol):

@@ -10,13 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
 from service.core.audio import AudioFrame, Encoding
 from service.core.commands import MarkEnd, PlaceMark, PlayAudio
 from service.core.playout import Playout
-
-log = structlog.get_logger()
 
 MAX_MESSAGE_MS = 60
 """Longer sound is sent in parts, so that a clear wastes little."""
@@ -43,6 +39,10 @@ class Pacer:
             self._queue.append(command)
         else:
             self._queue += [PlayAudio(part, command.turn_id) for part in _parts(command.frame)]
+
+    def play_first(self, commands: list[PlayAudio]) -> None:
+        """Queue sound before all that waits."""
+        self._queue.extendleft(reversed(commands))
 
     def mark_end(self, command: MarkEnd) -> None:
         """Queue the mark behind a turn's last sound."""
@@ -99,7 +99,7 @@ class Ticks(Protocol):
     """Whoever wants to know that time passes."""
 
     def tick(self, now_ms: int) -> None:
-        """20 ms or more have gone by. Must not block."""
+        """20 ms or more have gone by. Must not block or raise."""
 
 
 class Ticker:
@@ -130,11 +130,4 @@ class Ticker:
                 due = now
             now_ms = int(now * 1000)
             for listener in [*self._listeners]:
-                self._tell(listener, now_ms)
-
-    def _tell(self, listener: Ticks, now_ms: int) -> None:
-        """One call's fault must not stop the clock of all others."""
-        try:
-            listener.tick(now_ms)
-        except Exception:
-            log.exception("A call missed a tick")
+                listener.tick(now_ms)

@@ -38,5 +38,10 @@ class Access:
         return matches[0]
 
 
+def forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy passed this request on and says so. Names in lower case."""
+    return "x-forwarded-for" in headers or "forwarded" in headers
+
+
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()

@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.calls.access import Access
+from service.calls.access import Access, forwarded
 from service.calls.bodies import BodyTooLong, read_body
 from service.calls.problems import from_error, problem
 from service.core.errors import AccessDenied, BridgeError
@@ -31,9 +30,8 @@ class Refused(BridgeError):
 class Guard:
     """Lets requests through to handlers."""
 
-    def __init__(self, access: Access, *, public_url: str, max_body_bytes: int) -> None:
+    def __init__(self, access: Access, *, max_body_bytes: int) -> None:
         self._access = access
-        self._public_host = urlsplit(public_url).hostname
         self._max_body_bytes = max_body_bytes
 
     def __call__(self, handler: Handler) -> Handler:
@@ -53,17 +51,17 @@ class Guard:
     def _check(self, request: Request) -> str:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         given = key.strip() if scheme.lower() == "bearer" else None
-        forwarded = not {"x-forwarded-for", "forwarded"}.isdisjoint(request.headers)
         client = request.client.host if request.client else ""
-        name = self._access.check(given, client, forwarded=forwarded)
+        name = self._access.check(given, client, forwarded=forwarded(request.headers))
         if self._access.open_to_loopback:
             self._check_host(request)
         return name
 
     def _check_host(self, request: Request) -> None:
-        """Without keys, a web page could have its own name point here (DNS rebinding)."""
-        host = request.url.hostname or ""
-        if host != self._public_host and not is_loopback(host):
+        """Without keys, a web page could have its own name point here (DNS rebinding), and a proxy
+        that says nothing of itself could let the world in under our public name.
+        """
+        if not is_loopback(request.url.hostname or ""):
             raise AccessDenied("access.foreign_host", "no API key is set: ask as localhost")
 
     async def read(self, request: Request, model: type[Body]) -> tuple[Body, bytes]:

@@ -271,10 +271,6 @@ class CallStore:
             rows = await self._claim(keys=[LIVE], args=args)
         return tuple(Overdue(CallId(call_id), int(version)) for call_id, version in rows)
 
-    async def live_count(self) -> int:
-        """How many calls live, on all instances."""
-        return int(await self._ask("ZCARD", LIVE))
-
     # Requests that may be repeated ---------------------------------------------------------------
 
     async def begin(self, key: str, digest: str) -> Remembered | None:

@@ -291,8 +291,9 @@ def _attach(call: Call, event: MediaAttached) -> Step:
         return Step(call, ())  # told late: that stream is over, and its stop is written down
     call, entries = _unpack(_forward(call, CallState.ANSWERED, event.occurred_at))
     if call.stream_started_at is None:
-        entries += (Entry("stream.started", event.occurred_at, {"stream_id": event.stream_id}),)
-        call = replace(call, state=CallState.BRIDGED, stream_started_at=event.occurred_at)
+        at = _not_before(call, event.occurred_at)
+        entries += (Entry("stream.started", at, {"stream_id": event.stream_id}),)
+        call = replace(call, state=CallState.BRIDGED, stream_started_at=at)
     return Step(replace(call, owner=event.owner, attached=True, stream_lost_at=None), entries)
 
 
@@ -300,7 +301,7 @@ def _detach(call: Call, event: MediaLost | MediaStopped) -> Step:
     """Only the owner of the newest socket has a say: an older one was replaced."""
     if call.owner != event.owner or call.stream_stopped_at is not None:
         return Step(call, ())
-    at = event.occurred_at
+    at = _not_before(call, event.occurred_at)
     entries: tuple[Entry, ...] = ()
     if isinstance(event, MediaStopped):
         call, entries = _unpack(_stop(call, at))

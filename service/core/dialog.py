@@ -78,6 +78,11 @@ class Dialog:
         self._over = False
         self._ends_ms: int | None = None
 
+    @property
+    def media_ms(self) -> int:
+        """How much of the person on the line has been heard: media time so far."""
+        return self._caller.media_ms
+
     # What the bridge asks ----------------------------------------------------------------------
 
     def handle(self, event: LiveEvent, now_ms: int) -> list[Command]:
@@ -106,12 +111,13 @@ class Dialog:
             case StreamFaulted():
                 return [Note("fault", {"code": event.code, "detail": event.detail})]
             case EndRequested():
-                self._end = CallEnd(Outcome.COMPLETED, event.cause, "agent")
+                if not self._failed:
+                    self._end = CallEnd(Outcome.COMPLETED, event.cause, "agent")
                 return self.wake(now_ms)
             case EngineFailed():
                 return self._engine_failed(event)
             case SayRequested():
-                return [StartTurn(event.text)]
+                return [] if self._failed else [StartTurn(event.text)]
             case DigitsRequested():
                 return [SendDigits(event.digits)]
             case HangUpRequested():
@@ -135,6 +141,8 @@ class Dialog:
         """Whether `wake` has something to do by now though nothing happened."""
         if self._ends_ms is not None and now_ms >= self._ends_ms:
             return True
+        if not self._turns:
+            return self._end is not None and not self._over
         if not any(turn.made for turn in self._turns.values()):
             return False
         return now_ms >= self._playout.settled_ms()
@@ -202,10 +210,10 @@ class Dialog:
                 return [ShowText("caller", self._caller.turn_id, event.text), note]
 
     def _barge_in(self, now_ms: int) -> list[Command]:
-        cut = [turn for turn in self._turns.values() if turn.turn_id != APOLOGY]
-        if not cut or self._protected in self._turns:
-            return []
-        commands: list[Command] = [ClearAudio(), *self._interrupt(cut, now_ms)]
+        commands = self.wake(now_ms)  # what was heard to its end cannot be cut off
+        if self._failed or not self._turns or self._protected in self._turns:
+            return commands
+        commands += [ClearAudio(), *self._interrupt([*self._turns.values()], now_ms)]
         if self._end is not None and self._end.ended_by == "agent":
             self._end = None  # the goodbye was cut off: the person has more to say
         return commands
@@ -236,6 +244,8 @@ class Dialog:
         if count <= max(told, default=0):
             return []
         note = Note("dtmf.received", {"digit": event.digit})
+        if self._failed:
+            return [note]
         return [note, *self._barge_in(now_ms), TellDigit(event.digit)]
 
     # The end -----------------------------------------------------------------------------------

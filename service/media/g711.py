@@ -9,7 +9,6 @@ import audioop
 from service.core.audio import SILENCE_BYTE, Encoding
 
 PCMU_SILENCE = SILENCE_BYTE[Encoding.PCMU]
-PCMA_SILENCE = SILENCE_BYTE[Encoding.PCMA]
 
 
 def decode_pcmu(data: bytes) -> bytes:

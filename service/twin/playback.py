@@ -82,11 +82,6 @@ class Playback:
         return echoes
 
     @property
-    def queued_bytes(self) -> int:
-        """What is waiting to be played."""
-        return sum(len(item) for item in self._queue if isinstance(item, bytes))
-
-    @property
     def position(self) -> int:
         """How many bytes the timeline holds."""
         return len(self._timeline)

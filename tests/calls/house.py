@@ -119,9 +119,7 @@ class House:
             insecure=insecure,
             now_s=lambda: clock.utc().timestamp(),
         )
-        guard = Guard(
-            Access(keys or {}), public_url="http://bridge.test", max_body_bytes=max_body_bytes
-        )
+        guard = Guard(Access(keys or {}), max_body_bytes=max_body_bytes)
         placing = Placing(
             desk=self.desk,
             control=self.control,
@@ -160,7 +158,7 @@ class House:
 
     def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 50_000))
-        return httpx.AsyncClient(transport=transport, base_url="http://bridge.test")
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     def fill(self) -> None:
         """As many calls as there is room for are talking."""

@@ -63,14 +63,16 @@ class Recogniser:
             loglevel="FATAL",
         )
         self._pronounced: set[str] = set()
+        self._unsayable: set[str] = set()
         self._grammars: OrderedDict[tuple[str, ...], str] = OrderedDict()
         self._made = 0
 
     def recognise(self, pcm: bytes, phrases: tuple[str, ...], pronounce: dict[str, str]) -> str:
         """The phrase that PCM16 at 8 kHz contains, empty when it is none of `phrases`."""
+        self._learn(phrases, pronounce)
+        phrases = tuple(p for p in phrases if not self._unsayable & {*p.split()})
         if not phrases:
             return ""
-        self._learn(phrases, pronounce)
         self._decoder.activate_search(self._grammar(phrases))
         sound = _for_the_model(pcm)
         self._decoder.reinit_feat()  # what was said before is not to change what is heard now
@@ -96,7 +98,11 @@ class Recogniser:
         for word in {word for phrase in phrases for word in phrase.split()} - self._pronounced:
             self._pronounced.add(word)
             if word in pronounce or self._decoder.lookup_word(word) is None:
-                self._decoder.add_word(word, pronounce.get(word) or self._guess(word), False)
+                phonemes = pronounce.get(word) or self._guess(word)
+                if not phonemes:  # pocketsphinx would crash on it
+                    self._unsayable.add(word)
+                    continue
+                self._decoder.add_word(word, phonemes, False)
             known = self._pronunciations(word)
             for phonemes in [_elsewhere(american) for american in known]:
                 if phonemes not in known:

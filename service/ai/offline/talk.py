@@ -14,7 +14,7 @@ from service.ai.offline.messages import Recognise
 from service.ai.offline.script import Line, Script
 from service.ai.spoken import Spoken, tell, turn_of
 from service.ai.utterance import Utterances
-from service.core.audio import PCM16_8K, AudioFrame
+from service.core.audio import FRAME_MS, PCM16_8K, AudioFrame
 from service.core.commands import EngineCommand, Hear, Interrupt, StartTurn, TellDigit
 from service.core.errors import EngineError
 from service.core.events import (
@@ -109,8 +109,13 @@ class OfflineTalk:
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._emit(EngineFailed("engine.crashed", type(fault).__name__))
 
     async def _understand(self) -> None:
         request = Recognise(
@@ -141,5 +146,5 @@ class OfflineTalk:
 
     def _pcm(self, frames: list[AudioFrame]) -> bytes:
         converter = Converter(self._brief.hears, PCM16_8K)
-        heard = b"".join(frame.data for frame in frames[-UTTERANCE_MOST_MS // 10 :])
+        heard = b"".join(frame.data for frame in frames[-UTTERANCE_MOST_MS // FRAME_MS :])
         return converter.convert(heard) + converter.flush()

@@ -11,6 +11,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import msgspec
 
 from service.ai.offline.messages import Answer, Failed, Request, Say, read_answer, write
 from service.core.errors import EngineError
@@ -86,8 +89,11 @@ class Workers:
                 worker = self._replace(worker)
                 return worker.ask(request)
         except (OSError, EOFError):
-            worker = self._replace(worker)
+            with suppress(OSError):  # the next who asks tries again
+                worker = self._replace(worker)
             raise EngineError("offline.worker_lost", "a worker failed twice") from None
+        except (msgspec.MsgspecError, UnicodeError):
+            raise EngineError("offline.not_text", "the text cannot be spoken") from None
         finally:
             self._idle.put(worker)
 

@@ -97,12 +97,8 @@ def test_nothing_is_chosen_where_nothing_we_speak_was_offered() -> None:
     assert subprotocol_for(offering("graphql-ws", as_protocol("secret"))) is None
 
 
-def test_closing_the_socket_is_how_such_a_call_ends() -> None:
+def test_no_webhook_tells_how_such_a_call_ends() -> None:
     provider = browser(PUBLIC_URL)
-    assert (provider.name, provider.hangs_up_on_close, provider.tells_end) == (
-        "browser",
-        True,
-        False,
-    )
+    assert (provider.name, provider.webhooks, provider.tells_end) == ("browser", None, False)
     assert provider.webhooks is None
     assert provider.rest is None

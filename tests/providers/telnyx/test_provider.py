@@ -62,5 +62,4 @@ def test_the_carrier_is_complete_and_wants_a_command_to_hang_up() -> None:
     assert complete.webhooks is not None
     assert complete.webhooks.paths == ("/webhook",)
     assert complete.open_wire() is not complete.open_wire()
-    assert not complete.hangs_up_on_close
     assert complete.tells_end
