@@ -90,3 +90,11 @@ def test_one_ticker_tells_every_listener_on_an_absolute_schedule() -> None:
     virtual.run(main())
     assert len(first.told) == len(second.told) == 50
     assert first.told[:3] == [20, 40, 60]
+
+
+def test_keys_to_the_line_do_not_wait_behind_speech() -> None:
+    pacer = Pacer(Playout(), lead_ms=100_000)
+    pacer.play(sound(20, first_byte=1))
+    pacer.play_first([sound(20, first_byte=2), sound(20, first_byte=3)])
+    first = [c.frame.data[0] for c in sent_at(pacer, 0) if isinstance(c, PlayAudio)]
+    assert first == [2, 3, 1]

@@ -309,3 +309,41 @@ def test_what_was_not_heard_when_the_line_goes_is_recorded_as_cut(end: LiveEvent
     [turn] = notes(talk.tell(end), "turn.agent")
     assert turn["interrupted"] is True
     assert turn["heard_text"] == "one"
+
+
+def test_a_key_pressed_during_the_apology_does_not_silence_it() -> None:
+    talk = Talk()
+    talk.say("A long answer", 2000)
+    talk.tell(EngineFailed("engine.lost", ""))
+    talk.tell(TurnText(APOLOGY, "Sorry.", 0), TurnAudio(APOLOGY, frame(500)), TurnEnded(APOLOGY))
+    talk.now_ms = 600
+    commands = talk.tell(DtmfReceived("1"), SpeechStarted(500))
+    assert not of(commands, ClearAudio)
+    talk.now_ms = talk.playout.settled_ms()
+    assert of(talk.dialog.wake(talk.now_ms), EndCall)
+
+
+def test_a_bye_right_after_the_heard_goodbye_does_not_keep_the_line_open() -> None:
+    talk = Talk()
+    talk.say("Goodbye", 800)
+    talk.tell(EndRequested("goodbye"))
+    talk.now_ms = 850  # its mark is still on the way
+    commands = talk.tell(SpeechStarted(820))
+    assert of(commands, EndCall)
+    assert not notes(commands, "agent.interrupted")
+
+
+def test_a_socket_lost_during_the_goodbye_does_not_leave_a_mute_call() -> None:
+    talk = Talk()
+    talk.say("Goodbye", 800)
+    talk.tell(EndRequested("goodbye"), StreamLost("socket_closed"))
+    assert talk.dialog.is_due(10)
+    assert of(talk.dialog.wake(10), EndCall)
+
+
+def test_what_a_failed_engine_still_asks_for_does_not_change_the_verdict() -> None:
+    talk = Talk()
+    talk.tell(EngineFailed("engine.lost", ""))
+    talk.tell(EndRequested("goodbye"))
+    [end] = of(talk.tell(TurnEnded(APOLOGY)), EndCall)
+    assert end.end.outcome == "our_fault"

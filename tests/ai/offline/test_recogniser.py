@@ -79,3 +79,10 @@ def test_a_phrase_is_only_understood_where_the_script_listens_for_it() -> None:
     assert heard(pcm) == "what are your opening hours"
     assert heard(pcm, ("book an appointment", "no")) == ""
     assert heard(pcm, ()) == ""
+
+
+def test_a_phrase_that_nobody_can_say_is_left_out_and_harms_no_other() -> None:
+    espeak, recogniser = tools()
+    spoken = speech.say(espeak, "goodbye", voice="en-us", words_per_minute=150, pitch=50).pcm
+    assert recogniser.recognise(spoken, ("rock ' roll", "goodbye"), {}) == "goodbye"
+    assert recogniser.recognise(spoken, ("①",), {}) == ""
