@@ -308,3 +308,11 @@ def test_nothing_unsigned_gets_in_or_breaks_the_check(
         check().webhook(post(signature, path, query, body))
     with pytest.raises(SignatureInvalid):
         check().upgrade(get(signature, path, query))
+
+
+@pytest.mark.parametrize("headers", [{}, {HEADER: "junk", "content-type": "text/plain"}])
+def test_a_body_that_no_signature_covers_is_refused_unread(headers: dict[str, str]) -> None:
+    request = WebhookRequest("POST", "/twilio/voice", "", headers, b"a=1&" * 50_000)
+    with pytest.raises(SignatureInvalid) as refused:
+        check().webhook(request)
+    assert refused.value.code in ("twilio.signature_missing", "twilio.body_unsigned")
