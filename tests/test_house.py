@@ -41,6 +41,7 @@ ARROWS = {
     "service.page": LIVE,
     "service.app": ["service", "providers"],
     "service.twin": [*LIVE, "providers"],
+    "service.cassettes": [*GROUND, "service.media"],
     "service.replay": ["service", "providers"],
     "service.cli": ["service", "providers"],
     "service.__main__": ["service", "providers"],

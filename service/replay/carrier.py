@@ -13,7 +13,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from service.replay.cassette import Cassette, Line, Request, Response
+from service.cassettes.cassette import Cassette, Line, Request, Response
 
 _PLACES = ("/Calls.json", "/v2/calls")
 

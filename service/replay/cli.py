@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import httpx
 from msgspec import Struct
 
+from service.cassettes.cassette import Cassette, read
 from service.core.errors import ConfigError
 from service.replay import playing, stage
-from service.replay.cassette import Cassette, read
 from service.replay.diff import OVER_A_NETWORK, STRICT, Difference, Tolerances, compare
 from service.replay.names import with_new_ids
 from service.settings import Settings, environment

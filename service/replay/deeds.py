@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import msgspec
 from msgspec import Struct
 
-from service.replay.cassette import Lane, Line
+from service.cassettes.cassette import Lane, Line
 
 GAP_MS = 100
 """Sound that comes later than this after the last has been played begins a new stretch."""

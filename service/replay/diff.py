@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from service.replay.cassette import Lane, Line
+from service.cassettes.cassette import Lane, Line
 from service.replay.deeds import Deed, deeds
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from service.replay.cassette import JsonObject, Request
+from service.cassettes.cassette import JsonObject, Request
 from service.twin.telnyx_webhooks import Webhooks
 from service.twin.twilio_webhooks import signature
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.replay.cassette import Cassette, Line
+from service.cassettes.cassette import Cassette, Line
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 import httpx
 import msgspec
 
+from service.cassettes.cassette import Cassette, Close, JsonObject, Line, Refused, Request, Response
 from service.core.audio import FRAME_MS
-from service.replay.cassette import Cassette, Close, JsonObject, Line, Refused, Request, Response
 from service.replay.names import Names
 from service.replay.record import AFTERWARDS_S, events_of, store_lines
 from service.twin.playback import Echo, Playback

@@ -15,8 +15,8 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.cassettes.cassette import Cassette, Line
 from service.replay.carrier import RecordedCarrier
-from service.replay.cassette import Cassette, Line
 from service.replay.hands import TelnyxHand, TwilioHand
 from service.replay.player import Hand, Player
 from service.replay.stage import (

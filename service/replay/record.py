@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from service.replay.cassette import VERSION, Cassette, Happening, Header, Line
+from service.cassettes.cassette import VERSION, Cassette, Happening, Header, Line
 from service.twin.record import CallRecord
 
 AFTERWARDS_S = 3.0

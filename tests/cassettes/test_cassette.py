@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.replay import cassette
-from service.replay.cassette import CassetteError
+from service.cassettes import cassette
+from service.cassettes.cassette import CassetteError
 from tests.replay.fixtures import CASSETTES
 
 HEADER = '{"cassette":1,"provider":"twilio","title":"t","agent":"a","redacted":true}'
