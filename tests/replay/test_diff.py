@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from service.cassettes import cassette
 from service.cassettes.cassette import Happening, Line, Response
-from service.replay import cassette
 from service.replay.diff import OVER_A_NETWORK, Difference, compare
 from tests.replay.fixtures import INTERRUPTS, TALKED
 

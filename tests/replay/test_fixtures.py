@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from service.cassettes import cassette
 from service.core.dialog import Dialog
-from service.replay import cassette, playing
+from service.replay import playing
 from service.replay.diff import Tolerances, compare
 from tests.replay.fixtures import AGENTS, CASSETTES, INTERRUPTS
 
