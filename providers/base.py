@@ -83,7 +83,8 @@ class Answer(Struct, frozen=True):
     status: int = 204
     headers: Mapping[str, str] = {}
     body: bytes = b""
-    flow: Flow[None] | None = None
+    flow: Callable[[], Flow[None]] | None = None
+    """Makes the REST call, anew for each attempt: it is safe to repeat."""
 
 
 class Webhooks(Protocol):

@@ -5,12 +5,13 @@ service can run in one process on virtual time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio.lowlevel
 import httpx
 import structlog
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
@@ -21,16 +22,18 @@ from service.ai.base import Engine
 from service.ai.echo import EchoEngine
 from service.ai.loopback import LoopbackEngine
 from service.ai.offline.engine import OfflineEngine
-from service.bridge.bridge import Apology, Shared
+from service.bridge.apology import Apology
 from service.bridge.endpoint import MediaEndpoint
 from service.bridge.exchange import Exchange
 from service.bridge.pacer import Ticker
+from service.bridge.shared import Shared
 from service.calls import probes, webhooks
 from service.calls.access import Access
 from service.calls.admission import Admission
 from service.calls.api import Api
 from service.calls.control import Control
 from service.calls.desk import Desk
+from service.calls.drain import Drain
 from service.calls.errands import Errands
 from service.calls.guard import Guard
 from service.calls.journal import Journal
@@ -43,6 +46,9 @@ from service.calls.reception import Reception
 from service.calls.redis import open_redis
 from service.calls.store import CallStore
 from service.calls.sweep import Leases, Sweep
+from service.calls.tape import Tape
+from service.cassettes.recorder import Recorder
+from service.cassettes.shelf import Policy
 from service.clock import Clock, Ids
 from service.core.calls import CallId
 from service.core.events import HangUpRequested
@@ -55,8 +61,11 @@ AGENTS_EVERY_S = 2.0
 ERRANDS_TIMEOUT_S = 5.0
 JOURNAL_TIMEOUT_S = 5.0
 RESTART_AFTER_S = 1.0
+MUTE_ENGINES = frozenset({LoopbackEngine.name})
+"""Those that say nothing, whatever they are told to."""
 
 Job = Callable[[], Awaitable[None]]
+AroundEngine = Callable[[Engine], Engine]
 
 log = structlog.get_logger(__name__)
 
@@ -77,13 +86,29 @@ def create_app(
     clock: Clock | None = None,
     ids: Ids | None = None,
     carrier_transport: httpx.AsyncBaseTransport | None = None,
+    redis: Redis | None = None,
+    around_engine: AroundEngine | None = None,
+    engines: Mapping[str, Engine] | None = None,
+    apology_pcm16_8k: bytes = b"",
 ) -> Starlette:
     """The service. ConfigError when agents or carriers are described wrongly.
 
-    `await app.state.drain(seconds)` lets its calls come to an end.
+    `redis`: a client in place of the one to REDIS_URL; `around_engine`: what each engine is used
+    through. `engines`: all there are, by name, in place of the service's own, which then do not
+    start; `apology_pcm16_8k` is heard when one of them fails. `await app.state.drain(seconds)`
+    lets its calls come to an end.
     """
     clock = clock or Clock()
-    service = _Service(settings, clock, ids or Ids(clock), carrier_transport)
+    service = _Service(
+        settings,
+        clock,
+        ids or Ids(clock),
+        carrier_transport,
+        redis=redis or open_redis(settings.redis_url),
+        around_engine=around_engine or _as_it_is,
+        engines=engines,
+        apology=Apology(APOLOGY, apology_pcm16_8k),
+    )
     app = Starlette(
         routes=service.routes(), lifespan=service.lifespan, exception_handlers=exception_handlers
     )
@@ -91,6 +116,16 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.drain = service.drain
     return app
+
+
+def engine_names() -> frozenset[str]:
+    """The engines of this version, as agent files name them."""
+    return frozenset(_own_engines(OfflineEngine(str), str))
+
+
+def _own_engines(offline: OfflineEngine, new_id: Callable[[str], str]) -> dict[str, Engine]:
+    engines: list[Engine] = [offline, EchoEngine(new_id, offline.speak), LoopbackEngine(new_id)]
+    return {engine.name: engine for engine in engines}
 
 
 class _Service:
@@ -102,6 +137,11 @@ class _Service:
         clock: Clock,
         ids: Ids,
         carrier_transport: httpx.AsyncBaseTransport | None,
+        *,
+        redis: Redis,
+        around_engine: AroundEngine,
+        engines: Mapping[str, Engine] | None,
+        apology: Apology,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -114,15 +154,18 @@ class _Service:
         self._errands = Errands()
         self._access = Access(settings.callbridge_api_keys)
         self._http = httpx.AsyncClient(transport=carrier_transport, timeout=CARRIER_TIMEOUT)
+        self._recorder = self._make_recorder()
+        self._tape = Tape(self._recorder)
         self._store = CallStore(
-            open_redis(settings.redis_url),
+            redis,
             clock,
             ids,
             limits=_patience(settings),
             ttl_days=1 if settings.embedded else settings.callbridge_call_ttl_days,
+            told=self._tape.wrote,
         )
         self._journal = Journal(self._store, self._metrics)
-        self._control = Control(self._http, self._providers, self._metrics)
+        self._control = Control(self._http, self._providers, self._metrics, self._tape)
         self._mailbox = Mailbox(self._store, instance=self._instance, deliver=self._deliver)
         self._desk = Desk(
             self._store,
@@ -133,12 +176,17 @@ class _Service:
             stream_base=settings.stream_base,
             max_call_s=settings.callbridge_max_call_seconds,
         )
-        self._offline = OfflineEngine(ids.new)
+        self._apology = apology
+        self._offline = OfflineEngine(ids.new) if engines is None else None
+        given = _own_engines(self._offline, ids.new) if self._offline is not None else engines or {}
+        self._engine_names = frozenset(given)
+        self._engineless: list[str] = []  # as was said last
         self._ticker = Ticker(self._lagged)
         self.exchange = Exchange(
             self._shared(),
             agents=self._agents,
-            engines=self._engines(),
+            engines={name: around_engine(engine) for name, engine in given.items()},
+            recorder=self._recorder,
         )
         self.admission = Admission(
             max_calls=settings.callbridge_max_calls,
@@ -146,13 +194,16 @@ class _Service:
             live=self.exchange.live_ids,
             now_ms=clock.now_ms,
         )
+        self._drain = Drain(self._store, self._control, admission=self.admission, clock=clock)
 
     # What the process answers to ---------------------------------------------------------------
 
     def routes(self) -> list[BaseRoute]:
         """Webhooks, media sockets, the API, probes and the page."""
         return [
-            *webhooks.routes(self._providers, reception=self._reception(), gate=self._gate()),
+            *webhooks.routes(
+                self._providers, reception=self._reception(), gate=self._gate(), tape=self._tape
+            ),
             *self._sockets(),
             *self._api().routes(),
             *probes.routes(self._store, self._metrics, draining=self._draining),
@@ -224,6 +275,24 @@ class _Service:
             clock=self._clock,
             ids=self._ids,
             closing=self._draining,
+            mute_engines=MUTE_ENGINES,
+        )
+
+    def _make_recorder(self) -> Recorder:
+        settings = self._settings
+        folder = settings.callbridge_cassettes
+        policy = None
+        if folder is not None:
+            policy = Policy(
+                folder=folder,
+                sound=settings.callbridge_cassette_audio,
+                redact=settings.callbridge_cassette_redact,
+            )
+        return Recorder(
+            policy,
+            now_ms=self._clock.now_ms,
+            utc=self._clock.utc,
+            count_result=lambda result: self._metrics.cassettes.labels(result).inc(),
         )
 
     # Live calls --------------------------------------------------------------------------------
@@ -243,14 +312,6 @@ class _Service:
             max_call_ms=self._settings.callbridge_max_call_seconds * 1000,
         )
 
-    def _engines(self) -> dict[str, Engine]:
-        engines: list[Engine] = [
-            self._offline,
-            EchoEngine(self._ids.new, self._offline.speak),
-            LoopbackEngine(self._ids.new),
-        ]
-        return {engine.name: engine for engine in engines}
-
     def _draining(self) -> bool:
         return self.admission.draining
 
@@ -269,11 +330,14 @@ class _Service:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._store.close)
             await stack.enter_async_context(self._http)
-            await stack.enter_async_context(self._offline)
+            if self._offline is not None:
+                offline = await stack.enter_async_context(self._offline)
+                self._apology = Apology(APOLOGY, (await offline.speak(APOLOGY)).pcm)
+            self.exchange.apology = self._apology
             await (
                 anyio.lowlevel.checkpoint()
             )  # loads what the first hang-up would otherwise wait 50 ms for
-            self.exchange.apology = Apology(APOLOGY, (await self._offline.speak(APOLOGY)).pcm)
+            stack.push_async_callback(self._recorder.close)
             tasks = [asyncio.create_task(_keep_up(job)) for job in self._jobs()]
             stack.push_async_callback(_stop, tasks)
             self._say_ready()
@@ -283,15 +347,20 @@ class _Service:
             await self._finish_journal()
 
     async def drain(self, seconds: float) -> None:
-        """Take no more calls, give the live ones this long to end, then hang them up."""
+        """Take no more calls, give those we have this long to end, then hang them up."""
         self.admission.draining = True
-        await self.exchange.drain(seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        await self._drain.wait(seconds)
+        left_s = max(0.0, until - loop.time())
+        await asyncio.gather(self._drain.end(), self.exchange.drain(left_s))
 
     def _jobs(self) -> list[Job]:
         lease_ms = self._settings.callbridge_lease_ms
         jobs: list[Job] = [
             self._ticker.run,
             self._journal.run,
+            self._recorder.run,
             self._sweep(lease_ms).run,
             self._leases(lease_ms).run,
             self._watch_agents,
@@ -314,7 +383,7 @@ class _Service:
             self._store,
             clock=self._clock,
             lease_ms=lease_ms,
-            live_ids=self.exchange.live_ids,
+            held_ids=self.exchange.held_ids,
             ended_elsewhere=lambda call_id: self._deliver(
                 call_id, HangUpRequested("ended_elsewhere", "carrier")
             ),
@@ -326,6 +395,15 @@ class _Service:
             faults = await asyncio.to_thread(self._agents.refresh)
             if faults:
                 log.warning("Agent files cannot be used, the old ones stay", faults=faults)
+            self._say_engineless()
+
+    def _say_engineless(self) -> None:
+        """Once, until other files say otherwise."""
+        found = self._agents.without_engine(self._engine_names)
+        if found != self._engineless:
+            for where in found:
+                log.warning("Who calls this agent will hear an apology", where=where)
+        self._engineless = found
 
     async def _finish_journal(self) -> None:
         try:
@@ -336,6 +414,7 @@ class _Service:
 
     def _say_ready(self) -> None:
         settings = self._settings
+        self._say_engineless()
         log.info(
             "Ready", carriers=[n for n, p in self._providers.items() if p.webhooks is not None]
         )
@@ -361,6 +440,10 @@ async def _stop(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _as_it_is(engine: Engine) -> Engine:
+    return engine
 
 
 def _patience(settings: Settings) -> Patience:

@@ -35,6 +35,11 @@ class Clock:
         return self._epoch + timedelta(seconds=asyncio.get_running_loop().time())
 
 
+def unix_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, as Redis and its sorted sets count."""
+    return round(moment.timestamp() * 1000)
+
+
 class Ids:
     """New names for things: sortable by time for calls and events, unguessable for tokens."""
 

@@ -18,8 +18,8 @@ NEVER_LOGGED = frozenset(
 NUMBER = re.compile(r"\+\d{5,15}")
 
 
-def configure(style: Literal["auto", "console", "json"] | str = "auto") -> None:
-    """Set up logging for this process."""
+def configure(style: Literal["auto", "console", "json"] = "auto") -> None:
+    """Set up logging for this process; `auto`: as suits where the lines go."""
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()

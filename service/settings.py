@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -69,7 +69,10 @@ class Settings(BaseModel):
     callbridge_drain_seconds: Annotated[int, Field(ge=0)] = 30
     callbridge_max_loop_lag_ms: Annotated[int, Field(ge=5)] = 100
     callbridge_call_ttl_days: Annotated[int, Field(ge=1)] = 30
-    callbridge_log_format: Annotated[str, Field(pattern="^(auto|console|json)$")] = "auto"
+    callbridge_cassettes: Path | None = Path("cassettes")
+    callbridge_cassette_audio: Literal["keep", "voice", "silence"] = "keep"
+    callbridge_cassette_redact: bool = True
+    callbridge_log_format: Literal["auto", "console", "json"] = "auto"
 
     @field_validator("callbridge_api_keys", mode="before")
     @classmethod
@@ -112,6 +115,11 @@ class Settings(BaseModel):
         if len(key) != ED25519_KEY_BYTES:
             raise ValueError("expected 44 characters of base64, as the portal shows them")
         return value
+
+    @field_validator("callbridge_cassettes", mode="before")
+    @classmethod
+    def _folder_or_off(cls, value: Any) -> Any:
+        return None if value == "off" else value
 
     @field_validator("redis_url")
     @classmethod

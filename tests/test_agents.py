@@ -21,11 +21,11 @@ def write(folder: Path, **files: str) -> AgentBook:
 def faults(folder: Path, text: str | bytes) -> list[str]:
     path = folder / "x.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return [fault.removeprefix(f"{path}:") for fault in check([path])]
+    return [fault.removeprefix(f"{path}:") for fault in check([path]).faults]
 
 
 def test_the_agents_that_ship_have_no_faults() -> None:
-    assert check([Path(__file__).parents[1] / "agents"]) == []
+    assert check([Path(__file__).parents[1] / "agents"]).faults == []
 
 
 def test_the_smallest_file_is_an_agent(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_folder_without_agents_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     os.symlink(tmp_path / "gone", tmp_path / "x.yaml")
-    [fault] = check([tmp_path / "x.yaml"])
+    [fault] = check([tmp_path / "x.yaml"]).faults
     assert "cannot be read" in fault
 
 

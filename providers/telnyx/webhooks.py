@@ -9,6 +9,7 @@ Telnyx documentation, "Receiving Webhooks for Programmable Voice".
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -120,19 +121,19 @@ class TelnyxWebhooks:
 
     def connect(self, call: Call, stream_url: str) -> Answer:
         """Answer the call with its media socket in the same command."""
-        return Answer(200, flow=self._rest.answer(call, stream_url))
+        return Answer(200, flow=partial(self._rest.answer, call, stream_url))
 
     def refuse(self, notice: Notice) -> Answer:
         """Reject the call that is offered as busy."""
         if notice.offer is None:
             return self.acknowledge(notice)
-        return Answer(200, flow=self._rest.reject(notice.offer.provider_call_id))
+        return Answer(200, flow=partial(self._rest.reject, notice.offer.provider_call_id))
 
     def let_go(self, notice: Notice) -> Answer:
         """Hang up the call that the notice is about."""
         if notice.provider_call_id is None:
             return self.acknowledge(notice)
-        return Answer(200, flow=self._rest.drop(notice.provider_call_id))
+        return Answer(200, flow=partial(self._rest.drop, notice.provider_call_id))
 
     def acknowledge(self, notice: Notice) -> Answer:
         """Heard: 200, or 204 for what was no event. Other statuses would have it sent again."""

@@ -292,8 +292,8 @@ def _media_format(told: _Format) -> MediaFormat:
 def _parameters(body: _StartBody) -> dict[str, str]:
     """The user's own, and `from` and `to` for a call that begins with its socket."""
     own = body.custom_parameters if isinstance(body.custom_parameters, dict) else {}
-    told = {**own, "from": body.from_, "to": body.to}
-    return {name: value for name, value in told.items() if isinstance(value, str)}
+    told = [*own.items(), ("from", body.from_), ("to", body.to)]  # which may be null
+    return {name: value for name, value in told if isinstance(value, str)}
 
 
 def _digit(told: str) -> str:

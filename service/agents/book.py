@@ -3,9 +3,10 @@
 Every fault of every file is told in one run, each with file and line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from service.agents.lines import Faults, Place, read_yaml
@@ -14,12 +15,28 @@ from service.agents.script import check_script
 from service.core.errors import ConfigError
 
 
+class Filed(Struct, frozen=True):
+    """An agent, and the line of its file that names the engine."""
+
+    agent: Agent
+    engine_at: str
+
+
+class Checked(Struct, frozen=True):
+    """What was found in so many files."""
+
+    files: int
+    faults: list[str]
+    warnings: list[str]
+
+
 class AgentBook:
     """The agents of a folder. Reads files: for a live service in an executor."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._agents: tuple[Agent, ...] = ()
+        self._filed: tuple[Filed, ...] = ()
         self._seen: tuple[tuple[str, int, int], ...] = ()
 
     def load(self) -> None:
@@ -48,6 +65,10 @@ class AgentBook:
         """The agent of this name."""
         return next((agent for agent in self._agents if agent.name == name), None)
 
+    def without_engine(self, engines: Collection[str]) -> list[str]:
+        """Where an agent names an engine that is none of these: who calls it gets an apology."""
+        return _without_engine(self._filed, engines)
+
     def __iter__(self) -> Iterator[Agent]:
         return iter(self._agents)
 
@@ -56,16 +77,17 @@ class AgentBook:
 
     def _read(self) -> list[str]:
         self._seen = self._look()
-        agents, faults = _read_all(_files(self._folder))
-        if not agents and not faults:
+        filed, faults = _read_all(agent_files(self._folder))
+        if not filed and not faults:
             faults = [f"{self._folder}: no agent files (*.yaml)"]
         if not faults:
-            self._agents = tuple(agents)
+            self._filed = tuple(filed)
+            self._agents = tuple(one.agent for one in filed)
         return faults
 
     def _look(self) -> tuple[tuple[str, int, int], ...]:
         seen = []
-        for path in _files(self._folder):
+        for path in agent_files(self._folder):
             try:
                 stat = path.stat()
             except OSError:  # gone between listing and looking
@@ -74,20 +96,34 @@ class AgentBook:
         return tuple(seen)
 
 
-def check(paths: list[Path]) -> list[str]:
-    """Every fault of these files, and of the files in these folders."""
-    files = [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
-    return _read_all(files)[1]
+def check(paths: list[Path], *, engines: Collection[str] | None = None) -> Checked:
+    """Every fault of these files, and of the files in these folders.
+
+    With `engines` also where another one is named: no fault, since another version may have it.
+    """
+    files = [file for path in paths for file in (agent_files(path) if path.is_dir() else [path])]
+    filed, faults = _read_all(files)
+    warnings = [] if engines is None else _without_engine(filed, engines)
+    return Checked(len(files), faults, warnings)
 
 
-def _files(folder: Path) -> list[Path]:
+def agent_files(folder: Path) -> list[Path]:
+    """The agent files of a folder, by name."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
 
 
-def _read_all(paths: list[Path]) -> tuple[list[Agent], list[str]]:
-    agents: list[Agent] = []
+def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[str]:
+    return [
+        f"{one.engine_at}: warning: engine: this version cannot run {one.agent.engine}"
+        for one in filed
+        if one.agent.engine not in engines
+    ]
+
+
+def _read_all(paths: list[Path]) -> tuple[list[Filed], list[str]]:
+    filed: list[Filed] = []
     all_faults: list[str] = []
     owners: dict[str, Path] = {}
     for path in paths:
@@ -95,9 +131,9 @@ def _read_all(paths: list[Path]) -> tuple[list[Agent], list[str]]:
         agent = _read(path, faults)
         if agent is not None:
             _claim(agent, owners, faults)
-            agents.append(agent)
+            filed.append(Filed(agent, faults.where(("engine",))))
         all_faults += faults.lines()
-    return agents, all_faults
+    return filed, all_faults
 
 
 def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:

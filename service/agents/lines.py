@@ -42,6 +42,10 @@ class Faults:
         """The document in which places are looked up."""
         self._root = root
 
+    def where(self, place: Place) -> str:
+        """File and line of a place in the document."""
+        return f"{self.path}:{_line(self._root, place)}"
+
     def add(self, place: Place, message: str) -> None:
         """A fault at a place in the document."""
         line = _line(self._root, place)

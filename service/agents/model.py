@@ -89,6 +89,7 @@ class Agent(_Part):
     greeting: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     interruptible: bool = True
     instructions: Annotated[str, StringConstraints(max_length=20_000)] = ""
+    record_cassette: bool = False  # every call of a carrier that comes to this agent
     variables: dict[Word, str] = {}  # with what they are when a call brings none
     voice: Voice = Voice()
     slots: dict[Word, tuple[Phrase, ...]] = {}  # what {name} in a phrase may stand for

@@ -38,6 +38,9 @@ class Talk(Protocol):
     def do(self, command: EngineCommand, now_ms: int) -> None:
         """Take a command; returns at once."""
 
+    async def hear_out(self) -> None:
+        """No more sound comes: returns once what was heard to the last has been told."""
+
 
 class Engine(Protocol):
     """Opens conversations."""

@@ -13,7 +13,7 @@ from service.ai.spoken import Speak, tell, turn_of
 from service.ai.utterance import Utterances
 from service.core.audio import AudioFrame, Party
 from service.core.commands import EngineCommand, Hear, Interrupt, StartTurn
-from service.core.errors import EngineError
+from service.core.errors import EngineError, TextRefused
 from service.core.events import (
     EngineEvent,
     EngineFailed,
@@ -78,6 +78,9 @@ class EchoTalk:
             case _:
                 pass
 
+    async def hear_out(self) -> None:
+        """An echo understands nothing, so there is nothing left to tell."""
+
     async def aclose(self) -> None:
         """Say nothing more."""
         for task in self._tasks:
@@ -110,7 +113,8 @@ class EchoTalk:
         try:
             spoken = await self._speak(text)
         except EngineError as error:
-            self._emit(EngineFailed(error.code, error.detail))
+            fatal = not isinstance(error, TextRefused)
+            self._emit(EngineFailed(error.code, error.detail, fatal=fatal))
             return
         self._begin_own_voice(spoken.duration_ms)
         await self._tell(turn_of(spoken, self._turn_id(), self._brief.speaks))

@@ -46,6 +46,9 @@ class LoopbackTalk:
         elif isinstance(command, Interrupt):
             self._turn_id = None
 
+    async def hear_out(self) -> None:
+        """A line test understands nothing, so there is nothing left to tell."""
+
     def _send_back(self, frame: AudioFrame) -> None:
         turn_id = self._turn_id or self._begin()
         if self._converter.identity:

@@ -42,6 +42,16 @@ class Utterances:
             return SpeechStopped(end_ms)
         return event
 
+    def end(self) -> SpeechStopped | None:
+        """No more frames come: what is being said, if anything is, ends here."""
+        if not self._detector.speaking:
+            return None
+        last = self._kept[-1]
+        end_ms = last.start_ms + last.duration_ms
+        self._detector = Detector(self._format)
+        self._finish(end_ms)
+        return SpeechStopped(end_ms)
+
     def _forget_before(self, media_ms: int) -> None:
         while len(self._kept) > 1 and self._kept[1].start_ms <= media_ms:
             self._kept.popleft()

@@ -5,7 +5,7 @@ call, or not at all, is closed with 1008 (interface: What carriers dial).
 """
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -14,16 +14,21 @@ from structlog.contextvars import bound_contextvars
 from providers.base import Provider, WebhookRequest, Wire
 from service.bridge.exchange import Exchange
 from service.bridge.link import NORMAL, POLICY_VIOLATION, Link, SocketLink, upgrade_request
+from service.bridge.tape import TapedSocket
 from service.calls.access import Access, forwarded
 from service.calls.admission import Admission
 from service.calls.desk import Desk
 from service.calls.mailbox import Mailbox
-from service.core.calls import Call, CallState, Direction
+from service.core.calls import Call, CallId, CallState, Direction
 from service.core.errors import BridgeError, ProtocolError, SignatureInvalid, StoreAway
 from service.core.events import StreamStarted, TakenOver
 
 TAKEN_UP_MS = 10_000
 """From a call's opening to its bridge: longer than the store may take to answer in between."""
+
+RELEASE_S = 0.5
+"""How long a call waits for the instance that held it, which may be dead, to let go."""
+RELEASE_LOOK_S = 0.02
 
 log = structlog.get_logger()
 
@@ -51,15 +56,27 @@ class MediaEndpoint:
         self._mailbox = mailbox
         self._start_timeout_s = start_timeout_ms / 1000
         self._insecure = insecure
+        self._unannounced: set[CallId] = set()  # began here, with their socket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one socket from its upgrade to its close."""
         link = SocketLink(receive, send)
         upgrade = upgrade_request(scope)
+        socket = TapedSocket(link, self._exchange.recorder, upgrade.path)
+        try:
+            await self._meet(link, socket, upgrade, scope)
+        finally:
+            socket.leave()
+
+    async def _meet(
+        self, link: SocketLink, socket: TapedSocket, upgrade: WebhookRequest, scope: Scope
+    ) -> None:
         token: str | None = scope["path_params"].get("token")
         try:
             call = await self._announced(token)
-            self._check(upgrade, scope, announced=call is not None)
+            if call is not None:
+                socket.belongs_to(call)
+            full = self._check(upgrade, scope, announced=call is not None)
         except BridgeError as refusal:
             log.warning(
                 "Socket refused",
@@ -67,16 +84,16 @@ class MediaEndpoint:
                 code=refusal.code,
                 detail=refusal.detail,
             )
-            await link.refuse()
+            await socket.refuse()
             return
         subprotocol = self._provider.subprotocol
         await link.accept(subprotocol(upgrade) if subprotocol is not None else None)
         try:
-            await self._carry(link, call)
+            await self._carry(socket, call, full)
         except BridgeError as error:
             log.warning("Socket closed", provider=self._provider.name, code=error.code)
-            await link.close(POLICY_VIOLATION)
-        await link.close(NORMAL)
+            await socket.close(POLICY_VIOLATION)
+        await socket.close(NORMAL)
 
     async def _announced(self, token: str | None) -> Call | None:
         if token is None:
@@ -86,31 +103,52 @@ class MediaEndpoint:
             raise SignatureInvalid("stream.unknown_token", "no live call has this token")
         return call
 
-    def _check(self, upgrade: WebhookRequest, scope: Scope, *, announced: bool) -> None:
-        if not announced and (reason := self._admission.refusal()):
-            self._exchange.shared.metrics.calls_refused.labels(reason).inc()
-            raise BridgeError("stream.house_full", reason)
+    def _check(self, upgrade: WebhookRequest, scope: Scope, *, announced: bool) -> str | None:
+        """BridgeError for who is not let in. Returns why none but a call that goes on here is."""
+        full = None if announced else self._admission.refusal()
+        if full is not None and not self._may_return():
+            raise self._house_full(full)
         if self._insecure and self._provider.webhooks is not None:
-            return  # a carrier's signature may be missing; a foreign web page may still not come in
+            # A carrier's signature may be missing; a foreign web page may still not come in.
+            return full
         self._provider.check_upgrade(upgrade, announced)
         if self._provider.api_key is not None:
             client: str = (scope.get("client") or ("", 0))[0]
             key = self._provider.api_key(upgrade)
             self._access.check(key, client, forwarded=forwarded(upgrade.headers))
+        return full
 
-    async def _carry(self, link: Link, call: Call | None) -> None:
+    def _may_return(self) -> bool:
+        """Whether a socket that nobody announced may be the next of a call that goes on here."""
+        self._unannounced.intersection_update(self._exchange.live_ids())
+        return bool(self._unannounced)
+
+    def _house_full(self, reason: str) -> BridgeError:
+        self._exchange.shared.metrics.calls_refused.labels(reason).inc()
+        return BridgeError("stream.house_full", reason)
+
+    async def _carry(self, socket: TapedSocket, call: Call | None, full: str | None) -> None:
         wire = self._provider.open_wire()
         with nullcontext() if call is not None else self._admission.arriving():
-            started = await self._await_start(link, wire, call)
+            started = await self._await_start(socket, wire, call)
             if started is None:
                 return
             if call is None:
-                call = await self._desk.open_unannounced(self._provider, started)
-                self._admission.expect(call.call_id, for_ms=TAKEN_UP_MS)
+                call = await self._open(started, full)
             elif not await self._is_for(call, started):
                 raise ProtocolError("stream.foreign_start", "the start names another call")
         with bound_contextvars(call_id=call.call_id, provider=self._provider.name):
-            await self._serve(call, link, wire, started)
+            await self._serve(call, socket.belongs_to(call), wire, started)
+
+    async def _open(self, started: StreamStarted, full: str | None) -> Call:
+        if full is not None:
+            call = await self._desk.store.find(self._provider.name, started.provider_call_id)
+            if call is None or call.call_id not in self._exchange.live_ids():
+                raise self._house_full(full)
+        call = await self._desk.open_unannounced(self._provider, started)
+        self._admission.expect(call.call_id, for_ms=TAKEN_UP_MS)
+        self._unannounced.add(call.call_id)
+        return call
 
     async def _serve(self, call: Call, link: Link, wire: Wire, started: StreamStarted) -> None:
         bridge = self._exchange.find(call.call_id)
@@ -130,10 +168,20 @@ class MediaEndpoint:
             bridge.fail()
 
     async def _take_over(self, call: Call) -> None:
-        """Whoever held the call's last socket is to let go of it."""
+        """Whoever held the call's last socket lets go of it, and writes down what was heard."""
         fresh = await self._desk.store.get(call.call_id)
-        if fresh is not None and fresh.owner not in (None, self._exchange.shared.instance):
-            await self._mailbox.send(fresh, TakenOver())
+        if fresh is None or fresh.owner in (None, self._exchange.shared.instance):
+            return
+        if await self._mailbox.send(fresh, TakenOver()):
+            await self._await_release(fresh)
+
+    async def _await_release(self, call: Call) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_S):
+                fresh: Call | None = call
+                while fresh is not None and fresh.attached:
+                    await asyncio.sleep(RELEASE_LOOK_S)
+                    fresh = await self._desk.store.get(call.call_id)
 
     async def _await_start(self, link: Link, wire: Wire, call: Call | None) -> StreamStarted | None:
         """The stream's start; None when the peer goes first. ProtocolError when it takes too long.

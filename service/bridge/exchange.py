@@ -11,7 +11,11 @@ from providers.base import Provider
 from service.agents import AgentBook
 from service.ai.base import Engine
 from service.ai.missing import MissingEngine
-from service.bridge.bridge import Apology, Bridge, Shared
+from service.bridge.apology import Apology
+from service.bridge.bridge import Bridge
+from service.bridge.shared import Shared
+from service.bridge.tape import TapedEngine
+from service.cassettes.recorder import Recorder
 from service.core.calls import Call, CallId
 from service.core.events import ControlEvent, HangUpRequested, TakenOver
 from service.core.turns import PastTurn
@@ -26,8 +30,10 @@ class Exchange:
         *,
         agents: AgentBook,
         engines: Mapping[str, Engine],
+        recorder: Recorder | None = None,
     ) -> None:
         self.shared = shared
+        self.recorder = recorder
         self._agents = agents
         self._engines = engines
         self._bridges: dict[CallId, Bridge] = {}
@@ -41,6 +47,10 @@ class Exchange:
         """The calls that go on here."""
         return [call_id for call_id, bridge in self._bridges.items() if not bridge.is_over]
 
+    def held_ids(self) -> list[CallId]:
+        """Those, and the calls whose end is still being written down here."""
+        return [*self._bridges]
+
     def find(self, call_id: CallId) -> Bridge | None:
         """The call's bridge, if it is here."""
         return self._bridges.get(call_id)
@@ -49,6 +59,9 @@ class Exchange:
         """A bridge for a call that has none here."""
         agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
         engine = self._engines.get(agent.engine) or MissingEngine(agent.engine)
+        recording = self.recorder.recording(call) if self.recorder is not None else None
+        if recording is not None:
+            engine = TapedEngine(engine, recording)
         bridge = Bridge(
             call, agent, provider, engine, self.shared, history=history, apology=self.apology
         )

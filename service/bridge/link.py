@@ -34,6 +34,7 @@ class SocketLink:
         self._receive = receive
         self._send = send
         self._open = True
+        self.close_code: int | None = None  # the peer's
 
     async def accept(self, subprotocol: str | None = None) -> None:
         """Let the peer in."""
@@ -50,6 +51,7 @@ class SocketLink:
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._open = False
+            self.close_code = message.get("code")
             return None
         text: str | None = message.get("text")
         if text is not None:

@@ -68,6 +68,16 @@ class Admission:
         """This call is expected no more: it is here, or it has ended."""
         self._expected.pop(call_id, None)
 
+    def expected(self) -> frozenset[CallId]:
+        """The calls that were taken and whose socket has still to come."""
+        self._occupied()
+        return frozenset(self._expected)
+
+    @property
+    def is_expecting(self) -> bool:
+        """Whether a call is on its way to us."""
+        return bool(self._arriving or self.expected())
+
     def lagged(self, seconds: float) -> None:
         """The event loop woke this late. A bad moment counts for about a second."""
         self._loop_lag_ms = max(seconds * 1000, self._loop_lag_ms * LAG_FADES)

@@ -5,7 +5,7 @@ is the guard.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -16,7 +16,14 @@ from service.calls.control import Control
 from service.calls.follow import follow
 from service.calls.guard import Guard, Handler, Refused
 from service.calls.mailbox import Mailbox
-from service.calls.models import ListCalls, ListEvents, PlaceCall, PressKeys, Say
+from service.calls.models import (
+    FollowEvents,
+    ListCalls,
+    ListEvents,
+    PlaceCall,
+    PressKeys,
+    Say,
+)
 from service.calls.placing import Placing, once
 from service.calls.problems import problem
 from service.calls.records import public
@@ -47,6 +54,7 @@ class Api:
         clock: Clock,
         ids: Ids,
         closing: Callable[[], bool],
+        mute_engines: Collection[str],
     ) -> None:
         self._store = store
         self._guard = guard
@@ -57,6 +65,7 @@ class Api:
         self._clock = clock
         self._ids = ids
         self._closing = closing
+        self._mute_engines = mute_engines
 
     def routes(self) -> list[Route]:
         """Everything under /v1."""
@@ -97,19 +106,27 @@ class Api:
     async def _events(self, request: Request) -> Response:
         call = await self._call(request)
         if _wants_stream(request):
-            return self._stream(call.call_id, _last_id(request), over=_over(call))
+            return self._stream(call.call_id, self._beginning(request), over=_over(call))
         return await self._page_of_events(request, call.call_id)
 
     async def _all_events(self, request: Request) -> Response:
         if _wants_stream(request):
-            after_id = _last_id(request) or await self._store.last_id()
+            after_id = self._beginning(request) or await self._store.last_id()
             return self._stream(None, after_id, over=False)
         return await self._page_of_events(request, None)
 
     async def _page_of_events(self, request: Request, call_id: str | None) -> Response:
         asked = self._guard.read_query(request, ListEvents)
-        events = await self._store.entries(call_id, after_id=asked.after, limit=asked.limit)
-        return JSONResponse({"events": [event.public() for event in events]})
+        after_id = asked.cursor or asked.after
+        found = await self._store.entries(call_id, after_id=after_id, limit=asked.limit + 1)
+        events = found[: asked.limit]
+        cursor = events[-1].id if len(found) > len(events) else None
+        return JSONResponse({"events": [event.public() for event in events], "next_cursor": cursor})
+
+    def _beginning(self, request: Request) -> str | None:
+        """The id to follow on after: as the URL says, or a browser that comes back to it."""
+        asked = self._guard.read_query(request, FollowEvents)
+        return _last_id(request) or asked.after
 
     def _stream(self, call_id: str | None, after_id: str | None, *, over: bool) -> Response:
         events = follow(self._store, call_id, after_id=after_id, over=over, closing=self._closing)
@@ -138,7 +155,7 @@ class Api:
             return problem(400, "idempotency.bad_key", f"1 to {KEY_LIMIT} characters")
         # A key belongs to who uses it.
         mine = f"{request.state.key_name}/{key}"
-        return await once(self._store, mine, body, lambda: self._placing.place(wanted))
+        return await once(self._store.requests, mine, body, lambda: self._placing.place(wanted))
 
     async def _hang_up(self, request: Request) -> Response:
         call = await self._call(request)
@@ -168,6 +185,8 @@ class Api:
         call = await self._call(request)
         if _over(call) or call.pending_end is not None:
             return problem(409, "call.ended", "the call has ended")
+        if isinstance(event, SayRequested) and call.attached and self._is_mute(call):
+            return problem(409, "engine.cannot_speak", "the agent's engine has no voice")
         if not await self._mailbox.send(call, event):
             return problem(409, "call.not_connected", "the call has no media stream now")
         return JSONResponse(public(call), 202)
@@ -177,6 +196,10 @@ class Api:
         if call is None:
             raise UnknownCall("call.unknown", "no such call")
         return call
+
+    def _is_mute(self, call: Call) -> bool:
+        agent = self._agents.get(call.agent)
+        return agent is not None and agent.engine in self._mute_engines
 
     def _new_id(self) -> str:
         return self._ids.new("evt")

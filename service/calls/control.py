@@ -13,6 +13,7 @@ import structlog
 
 from providers.base import Flow, HttpRequest, HttpResponse, Provider
 from service.calls.metrics import Metrics
+from service.calls.tape import Tape
 from service.core.calls import Call
 from service.core.errors import CallGone, RateLimited, RestError
 
@@ -30,9 +31,14 @@ class Control:
     """The carriers' REST APIs, as one thing to ask."""
 
     def __init__(
-        self, http: httpx.AsyncClient, providers: Mapping[str, Provider], metrics: Metrics
+        self,
+        http: httpx.AsyncClient,
+        providers: Mapping[str, Provider],
+        metrics: Metrics,
+        tape: Tape | None = None,
     ) -> None:
         self._http = http
+        self._tape = tape
         self._providers = providers
         self._metrics = metrics
 
@@ -84,6 +90,16 @@ class Control:
         except CallGone:
             log.debug("call was gone already", call_id=call.call_id)
 
+    async def try_hang_up(self, call: Call, *, timeout_s: float | None = None) -> None:
+        """As `hang_up`, for those who can do nothing about a failure but tell of it."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.hang_up(call)
+        except RestError as error:
+            log.warning("hang-up failed", call_id=call.call_id, code=error.code)
+        except TimeoutError:
+            log.warning("hang-up failed", call_id=call.call_id, code="control.timeout")
+
     async def send_digits(self, call: Call, digits: str) -> bool:
         """Press keys to the line. False: this carrier wants them as tones in the media."""
         provider = self._providers.get(call.provider)
@@ -94,6 +110,13 @@ class Control:
         return True
 
     async def _exchange(self, request: HttpRequest, deadline: float) -> HttpResponse:
+        recording = self._tape.command(request) if self._tape is not None else None
+        response = await self._ask(request, deadline)
+        if self._tape is not None:
+            self._tape.answer(recording, response)
+        return response
+
+    async def _ask(self, request: HttpRequest, deadline: float) -> HttpResponse:
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._send(request)

@@ -30,6 +30,7 @@ class Order(Struct, frozen=True, kw_only=True):
     ring_timeout_s: int
     max_duration_s: int
     record: bool = False
+    record_cassette: bool = False
 
 
 class Desk:
@@ -61,11 +62,18 @@ class Desk:
         )
 
     async def open_unannounced(self, provider: Provider, started: StreamStarted) -> Call:
-        """The call of a socket that no webhook announced. UnknownCall when it is over."""
+        """The call of a socket that no webhook announced. UnknownCall when it is over.
+
+        Who called whom is known if the carrier tells it, or the user's own TwiML passes it on.
+        """
         variables = dict(started.parameters)
-        asked = variables.pop("agent", None)
         applied = await self._open_inbound(
-            provider.name, started.provider_call_id, asked=asked, variables=variables
+            provider.name,
+            started.provider_call_id,
+            asked=variables.pop("agent", None),
+            to=variables.pop("to", ""),
+            from_=variables.pop("from", ""),
+            variables=variables,
         )
         if applied.call.state is CallState.ENDED:
             raise UnknownCall("call.ended", "the call of this stream has ended")
@@ -86,6 +94,7 @@ class Desk:
             ring_timeout_s=order.ring_timeout_s,
             max_duration_s=order.max_duration_s,
             record=order.record,
+            record_cassette=order.record_cassette,
         )
         return (await self._keep(call)).call
 
@@ -106,9 +115,9 @@ class Desk:
         return tuple(PastTurn(who, text) for who, text in heard if text)
 
     async def _open_inbound(
-        self, provider: str, provider_call_id: str, *, asked: str | None, **facts: Any
+        self, provider: str, provider_call_id: str, *, asked: str | None, to: str, **facts: Any
     ) -> Applied:
-        agent, known = self._agents.choose(asked=asked, dialled=facts.get("to"))
+        agent, known = self._agents.choose(asked=asked, dialled=to)
         call = self._call(
             provider=provider,
             provider_call_id=provider_call_id,
@@ -116,7 +125,9 @@ class Desk:
             state=CallState.RINGING,
             agent=agent.name,
             max_duration_s=self._max_call_s,
-            **({"to": "", "from_": ""} | facts),
+            record_cassette=agent.record_cassette,
+            to=to,
+            **facts,
         )
         fault = {"code": "agent.unknown", "detail": "the agent asked for does not exist"}
         faults = [] if known else [Entry("fault", call.created_at, fault)]

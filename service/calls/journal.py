@@ -33,8 +33,9 @@ class Journal:
         self._kept = kept
         self._outbox: deque[tuple[str, CallEvent]] = deque()
         self._filled = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._noted = 0
+        self._settled = 0  # of those: written, or refused for good
+        self._progress = asyncio.Event()
         self.away = False
         """Redis did not take the last event that was offered to it."""
         metrics.read_backlog(lambda: len(self._outbox))
@@ -48,12 +49,14 @@ class Journal:
             self._metrics.journal_dropped.labels("full").inc()
             return
         self._outbox.append((call_id, event))
-        self._empty.clear()
+        self._noted += 1
         self._filled.set()
 
     async def flush(self) -> None:
-        """Wait until everything noted so far has been written."""
-        await self._empty.wait()
+        """Wait until everything noted so far has been written, whatever comes after it."""
+        noted = self._noted
+        while self._settled < noted:
+            await self._progress.wait()
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -63,8 +66,10 @@ class Journal:
                 call_id, event = self._outbox[0]
                 await self._write(call_id, event)
                 self._outbox.popleft()
+                self._settled += 1
+                self._progress.set()  # wakes who waits now
+                self._progress.clear()
             self._filled.clear()
-            self._empty.set()
 
     async def _write(self, call_id: str, event: CallEvent) -> None:
         for attempt in count():

@@ -58,14 +58,16 @@ class Mailbox:
         if call.owner == self._instance:
             self._deliver(call.call_id, event)
         else:
-            await self._store.post(call.owner, _write(call.call_id, event))
+            await self._store.letters.post(call.owner, _write(call.call_id, event))
         return True
 
     async def run(self) -> None:
         """Read our letters until cancelled. An embedded store has no other instance to write."""
         while True:
             try:
-                letters = await self._store.collect(self._instance, self._last, wait_ms=WAIT_MS)
+                letters = await self._store.letters.collect(
+                    self._instance, self._last, wait_ms=WAIT_MS
+                )
             except StoreAway:
                 await asyncio.sleep(AWAY_S)
                 continue

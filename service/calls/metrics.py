@@ -65,6 +65,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.cassettes = Counter(
+            "callbridge_cassettes",
+            "Recorded calls, by what became of the recording: written, given_up",
+            ["result"],
+            registry=self.registry,
+        )
         self.journal_backlog = Gauge(
             "callbridge_journal_backlog",
             "Events waiting to be written to Redis",

@@ -4,7 +4,7 @@ from these, so it cannot say anything else. Follows the interface, section 5.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.core.calls import CallState, Direction, EndedBy, Outcome
 
@@ -43,6 +43,9 @@ class PlaceCall(Request):
         int | None, Field(ge=1, le=86_400, description="The service's limit when not given")
     ] = None
     record: bool = False
+    record_cassette: Annotated[
+        bool, Field(description="Write all that happens on the call into a file of its own")
+    ] = False
 
 
 class Say(Request):
@@ -75,14 +78,33 @@ class ListCalls(Query):
     ] = None
 
 
+EventId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(-[0-9]{1,15})?$")]
+
+
 class ListEvents(Query):
     """Which events."""
 
     after: Annotated[
-        str | None,
-        Field(pattern=r"^[0-9]{1,15}(-[0-9]{1,15})?$", description="Only later than this id"),
+        EventId | None,
+        Field(description="Only later than this id; `Last-Event-ID` goes before it"),
     ] = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+    cursor: Annotated[
+        EventId | None,
+        Field(description="`next_cursor` of the page before; instead of `after`"),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000, description="Of a page")] = 1000
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> "ListEvents":
+        if self.after is not None and self.cursor is not None:
+            raise ValueError("after or cursor, not both")
+        return self
+
+
+class FollowEvents(Query):
+    """Which events, where they are followed: pages are for those who do not."""
+
+    after: EventId | None = None
 
 
 class End(BaseModel):
@@ -135,6 +157,7 @@ class Events(BaseModel):
     """Some events, in the order applied."""
 
     events: list[Event]
+    next_cursor: Annotated[str | None, Field(description="null: there are no more so far")]
 
 
 class Turn(BaseModel):

@@ -22,6 +22,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     summary: str
     answers: Mapping[int, type[BaseModel] | None]
     problems: tuple[int, ...] = ()
+    codes: Mapping[int, tuple[str, ...]] = {}  # of problems that a client may want to tell apart
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ OPERATIONS = (
         headers=("Idempotency-Key",),
         answers={201: models.Call},
         problems=(400, 409, 413, 415, 422, 502, 503, 504),
+        codes={409: ("idempotency.key_reused", "idempotency.in_progress")},
     ),
     Operation(
         method="get",
@@ -105,6 +107,7 @@ OPERATIONS = (
         body=models.Say,
         answers={202: models.Call},
         problems=(400, 404, 409, 413, 415, 422),
+        codes={409: ("call.ended", "call.not_connected", "engine.cannot_speak")},
     ),
     Operation(
         method="post",
@@ -114,6 +117,7 @@ OPERATIONS = (
         body=models.PressKeys,
         answers={202: models.Call},
         problems=(400, 404, 409, 413, 415, 422),
+        codes={409: ("call.ended", "call.not_connected")},
     ),
     Operation(
         method="get",
@@ -266,7 +270,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
     problems = operation.problems if operation.open else (401, *operation.problems, 503)
     for status in sorted(set(problems)):
         content = {"application/problem+json": {"schema": _ref(models.Problem)}}
-        responses[str(status)] = {"description": MEANINGS[status], "content": content}
+        codes = ", ".join(f"`{code}`" for code in operation.codes.get(status, ()))
+        meaning = f"{MEANINGS[status]}: {codes}" if codes else MEANINGS[status]
+        responses[str(status)] = {"description": meaning, "content": content}
     return responses
 
 

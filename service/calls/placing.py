@@ -19,7 +19,7 @@ from service.calls.mailbox import Mailbox
 from service.calls.models import PlaceCall
 from service.calls.problems import RETRY_AFTER_S, from_error, problem
 from service.calls.records import public
-from service.calls.store import CallStore, Remembered
+from service.calls.requests import Remembered, Requests
 from service.clock import Clock
 from service.core.calls import (
     Call,
@@ -88,7 +88,8 @@ class Placing:
             raise
         call = await self._note(call, self._placed(name))
         if call.state is CallState.ENDED or call.pending_end is not None:
-            await self._hang_up(call)  # somebody wanted it ended while it was being placed
+            # Somebody wanted it ended while it was being placed.
+            await self._control.try_hang_up(call)
         return Response(json.dumps(public(call)), 201, media_type="application/json")
 
     async def _give_up(self, call: Call, cause: str) -> None:
@@ -98,7 +99,7 @@ class Placing:
         if call.attached:
             await self._mailbox.send(call, HangUpRequested(cause, "carrier"))
         if call.provider_call_id is not None:
-            await self._hang_up(call)
+            await self._control.try_hang_up(call)
 
     def _order(self, wanted: PlaceCall) -> tuple[Order | None, list[dict[str, str]]]:
         faults = []
@@ -123,6 +124,7 @@ class Placing:
             ring_timeout_s=wanted.ring_timeout_s,
             max_duration_s=max_duration_s,
             record=wanted.record,
+            record_cassette=wanted.record_cassette or agent.record_cassette,
         )
         return order, []
 
@@ -152,32 +154,26 @@ class Placing:
             self._journal.note(call.call_id, event)
             return advance(call, event).call
 
-    async def _hang_up(self, call: Call) -> None:
-        try:
-            await self._control.hang_up(call)
-        except RestError as error:
-            log.warning("hang-up failed", call_id=call.call_id, code=error.code)
-
 
 async def once(
-    store: CallStore, key: str, body: bytes, answer: Callable[[], Awaitable[Response]]
+    requests: Requests, key: str, body: bytes, answer: Callable[[], Awaitable[Response]]
 ) -> Response:
     """Answer a request that may be repeated under the same key: done once, told as often."""
     digest = hashlib.sha256(_canonical(body)).hexdigest()
-    known = await store.begin(key, digest)
+    known = await requests.begin(key, digest)
     if known is not None:
         return _known(known, digest)
     try:
         response = await answer()
     except BridgeError:
-        await store.forget(key)
+        await requests.forget(key)
         raise
     with suppress(StoreAway):  # what was done is told, even if it cannot be remembered
         if 200 <= response.status_code < 300:
             text = bytes(response.body).decode()
-            await store.remember(key, Remembered(digest, response.status_code, text))
+            await requests.remember(key, Remembered(digest, response.status_code, text))
         else:
-            await store.forget(key)
+            await requests.forget(key)
     return response
 
 

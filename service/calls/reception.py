@@ -185,7 +185,7 @@ class Reception:
         if answer.flow is None:
             return answer
         if await self._store.once(call.call_id, "connect"):
-            self._errands.send(self._connect_by_flow(call, lambda: hooks.connect(call, url)))
+            self._errands.send(self._connect_by_flow(call, answer.flow))
         return replace(answer, flow=None)
 
     async def _let_go(self, hooks: Webhooks, notice: Notice, call: Call) -> Answer:
@@ -194,16 +194,16 @@ class Reception:
             return answer
         return replace(answer, flow=None)
 
-    async def _connect_by_flow(self, call: Call, connect: Callable[[], Answer]) -> None:
+    async def _connect_by_flow(self, call: Call, flow: Callable[[], Flow[None]]) -> None:
         try:
-            await self._control.persist(lambda: _flow(connect()))
+            await self._control.persist(flow)
         except CallGone:
             await self._fail(call, CallEnd(Outcome.CANCELED, "gone_before_answer", "caller"))
         except RestError as error:
             log.warning("answer refused", call_id=call.call_id, code=error.code)
             cause = error.code.replace(".", "_")
             await self._fail(call, CallEnd(Outcome.CARRIER_FAILED, cause, "carrier"))
-            await self._hang_up(call)
+            await self._control.try_hang_up(call)
 
     async def _fail(self, call: Call, end: CallEnd) -> None:
         ended = CallEnded(
@@ -219,9 +219,9 @@ class Reception:
             self._errands.send(self._run_quietly(answer.flow))
         return replace(answer, flow=None)
 
-    async def _run_quietly(self, flow: Flow[None]) -> None:
+    async def _run_quietly(self, flow: Callable[[], Flow[None]]) -> None:
         try:
-            await self._control.run(flow)
+            await self._control.persist(flow)
         except RestError as error:
             if not isinstance(error, CallGone):
                 log.warning("carrier refused", code=error.code)
@@ -232,15 +232,4 @@ class Reception:
             return
         for event in notice.events:
             if isinstance(event, CallAnswered) and event.occurred_at > call.ended_at:
-                self._errands.send(self._hang_up(call))
-
-    async def _hang_up(self, call: Call) -> None:
-        try:
-            await self._control.hang_up(call)
-        except RestError as error:
-            log.warning("hang-up failed", call_id=call.call_id, code=error.code)
-
-
-def _flow(answer: Answer) -> Flow[None]:
-    if answer.flow is not None:
-        yield from answer.flow
+                self._errands.send(self._control.try_hang_up(call))

@@ -24,6 +24,7 @@ _OURS = (  # fields that the API does not show; in Redis under their own names
     "ring_timeout_s",
     "max_duration_s",
     "record",
+    "record_cassette",
 )
 
 

@@ -7,6 +7,7 @@ connection becomes StoreAway.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -72,6 +73,13 @@ def reaching_redis() -> Iterator[None]:
             raise
         raise StoreAway("store.read_only", type(refusal).__name__, retryable=True) from refusal
     _still_wanted(cancellings)
+
+
+async def ask(redis: Redis, *command: str | int) -> Any:
+    """The answer to one command. StoreAway."""
+    client: Any = redis  # whose stubs give sync and async answers in one
+    with reaching_redis():
+        return await client.execute_command(*command)
 
 
 def _cancellings() -> int:

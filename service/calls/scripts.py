@@ -4,6 +4,8 @@ Ids of events are made here, so that the call's stream and everybody's stream ag
 in milliseconds and a sequence number, always later than the last one in either stream.
 """
 
+Args = list[str | int | float]
+
 _APPEND = """
 local function parts(key)
   local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)
@@ -106,4 +108,13 @@ for _, call_id in ipairs(ids) do
   end
 end
 return found
+"""
+
+ONCE = """
+-- KEYS: what was seen. ARGV: what is claimed, and the same with the claimant's own mark.
+-- Returns 1 to who claims it first, however often: an answer may be lost and the claim repeated.
+if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then
+  return redis.call('SADD', KEYS[1], ARGV[2])
+end
+return redis.call('SISMEMBER', KEYS[1], ARGV[2])
 """

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from service.calls.control import Control
+from service.calls.leases import Overdue
 from service.calls.metrics import Metrics
 from service.calls.phases import Phase, phase, verdict
-from service.calls.store import CallStore, Overdue
+from service.calls.store import CallStore
 from service.clock import Clock
 from service.core.calls import Call, CallId
-from service.core.errors import RestError, StaleCall, StoreAway, UnknownCall
+from service.core.errors import StaleCall, StoreAway, UnknownCall
 
 EVERY_S = 1.0
 CLAIM_MS = 20_000
@@ -73,7 +74,7 @@ class Sweep:
 
     async def sweep(self, now: datetime) -> None:
         """Settle every call that is overdue now. StoreAway."""
-        overdue = await self._store.overdue(now, claim_ms=CLAIM_MS)
+        overdue = await self._store.leases.overdue(now, claim_ms=CLAIM_MS)
         results = await asyncio.gather(
             *(self._settle(one, now) for one in overdue), return_exceptions=True
         )
@@ -89,13 +90,13 @@ class Sweep:
             return  # there was news of it after all
         lost = phase(call) is Phase.LOST
         if lost:  # the line may still be open, and nobody else will close it
-            await self._hang_up(call)
+            await self._control.try_hang_up(call, timeout_s=HANG_UP_TIMEOUT_S)
         try:
             await self._end(call, now)
         except (StaleCall, UnknownCall):
             return
         if not lost:
-            await self._hang_up(call)
+            await self._control.try_hang_up(call, timeout_s=HANG_UP_TIMEOUT_S)
 
     async def _end(self, call: Call, now: datetime) -> None:
         """Only from the version that was judged: a call that is taken over meanwhile lives."""
@@ -104,13 +105,6 @@ class Sweep:
         if call.end is not None:
             self._metrics.calls_swept.labels(call.end.cause).inc()
             log.warning("call swept", call_id=call.call_id, cause=call.end.cause)
-
-    async def _hang_up(self, call: Call) -> None:
-        try:
-            async with asyncio.timeout(HANG_UP_TIMEOUT_S):
-                await self._control.hang_up(call)
-        except (RestError, TimeoutError) as error:
-            log.warning("hang-up failed", call_id=call.call_id, error=type(error).__name__)
 
 
 class Leases:
@@ -122,20 +116,20 @@ class Leases:
         *,
         clock: Clock,
         lease_ms: int,
-        live_ids: Callable[[], Iterable[CallId]],
+        held_ids: Callable[[], Iterable[CallId]],
         ended_elsewhere: Callable[[CallId], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._every_s = lease_ms / 3000
-        self._live_ids = live_ids
+        self._held_ids = held_ids
         self._ended_elsewhere = ended_elsewhere
 
     async def run(self) -> None:
         """Renew until cancelled."""
         while True:
             try:
-                gone = await self._store.renew(self._live_ids(), self._clock.utc())
+                gone = await self._store.leases.renew(self._held_ids(), self._clock.utc())
             except StoreAway:
                 gone = frozenset()
             for call_id in gone:

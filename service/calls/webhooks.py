@@ -16,6 +16,7 @@ from providers.base import Answer, Provider, WebhookRequest
 from service.calls.bodies import BodyTooLong, check_fields, read_body
 from service.calls.problems import from_error, problem
 from service.calls.reception import Reception
+from service.calls.tape import Tape
 from service.core.errors import BridgeError, SignatureInvalid, StoreAway
 
 log = structlog.get_logger(__name__)
@@ -30,19 +31,23 @@ class Gate(Struct, frozen=True, kw_only=True):
     now_s: Callable[[], float]
 
 
-def routes(providers: Mapping[str, Provider], *, reception: Reception, gate: Gate) -> list[Route]:
+def routes(
+    providers: Mapping[str, Provider], *, reception: Reception, gate: Gate, tape: Tape | None = None
+) -> list[Route]:
     """One route for each webhook of each provider."""
     return [
-        Route(f"/{name}{path}", _endpoint(provider, reception, gate), methods=["GET", "POST"])
+        Route(f"/{name}{path}", _endpoint(provider, reception, gate, tape), methods=["GET", "POST"])
         for name, provider in providers.items()
         if provider.webhooks is not None
         for path in provider.webhooks.paths
     ]
 
 
-def _endpoint(provider: Provider, reception: Reception, gate: Gate) -> Callable[[Request], object]:
+def _endpoint(
+    provider: Provider, reception: Reception, gate: Gate, tape: Tape | None
+) -> Callable[[Request], object]:
     async def endpoint(request: Request) -> Response:
-        response, result = await _respond(provider, reception, gate, request)
+        response, result = await _respond(provider, reception, gate, tape, request)
         reception.metrics.webhooks.labels(provider.name, result).inc()
         return response
 
@@ -50,22 +55,41 @@ def _endpoint(provider: Provider, reception: Reception, gate: Gate) -> Callable[
 
 
 async def _respond(
-    provider: Provider, reception: Reception, gate: Gate, request: Request
+    provider: Provider, reception: Reception, gate: Gate, tape: Tape | None, request: Request
 ) -> tuple[Response, str]:
     """The response, and the word under which it is counted."""
     try:
-        answer = await reception.take(provider, await _let_in(provider, gate, request))
+        webhook = await _let_in(provider, gate, request)
     except BodyTooLong as too_long:
         return problem(413, too_long.code, too_long.detail), "too_long"
     except SignatureInvalid as forged:
         log.warning("webhook refused", provider=provider.name, code=forged.code)
         return problem(403, forged.code), "forged"
+    except BridgeError as error:
+        return _failed(provider, error)
+    if tape is None:
+        return await _answer(provider, reception, webhook)
+    came = tape.stamp()
+    response, result = await _answer(provider, reception, webhook)
+    tape.webhook(came, provider, webhook, response)
+    return response, result
+
+
+async def _answer(
+    provider: Provider, reception: Reception, webhook: WebhookRequest
+) -> tuple[Response, str]:
+    try:
+        answer = await reception.take(provider, webhook)
     except StoreAway as away:
         return from_error(away), "store_away"
     except BridgeError as error:
-        log.warning("webhook failed", provider=provider.name, code=error.code)
-        return from_error(error), "failed"
+        return _failed(provider, error)
     return _plain(answer), "answered"
+
+
+def _failed(provider: Provider, error: BridgeError) -> tuple[Response, str]:
+    log.warning("webhook failed", provider=provider.name, code=error.code)
+    return from_error(error), "failed"
 
 
 async def _let_in(provider: Provider, gate: Gate, request: Request) -> WebhookRequest:

@@ -119,10 +119,16 @@ def _follow(http: httpx.Client, arguments: argparse.Namespace, call_id: str) -> 
                 if event["type"] == "call.ended":
                     return 0 if event["data"]["outcome"] == "completed" else 1
         except httpx.TransportError as error:
-            print(f"callbridge: the events broke off ({type(error).__name__})", file=sys.stderr)
+            _tell_broken(type(error).__name__)
+        except httpx.HTTPStatusError as error:
+            _tell_broken(f"HTTP {error.response.status_code}")
         lost += 1
         time.sleep(LOST_WAIT_S)
     raise BridgeError("call.lost", "the service tells no more about the call, which may go on")
+
+
+def _tell_broken(reason: str) -> None:
+    print(f"callbridge: the events broke off ({reason})", file=sys.stderr)
 
 
 def _events(http: httpx.Client, call_id: str, last_id: str) -> Iterator[dict[str, Any]]:
@@ -130,6 +136,8 @@ def _events(http: httpx.Client, call_id: str, last_id: str) -> Iterator[dict[str
     timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     path = f"/v1/calls/{call_id}/events"
     with http.stream("GET", path, headers=headers, timeout=timeout) as stream:
+        if stream.is_server_error:
+            stream.raise_for_status()  # which may pass: the call goes on meanwhile
         if stream.status_code != httpx.codes.OK:
             stream.read()
             raise _refusal(stream)

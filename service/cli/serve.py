@@ -9,6 +9,7 @@ import gc
 import signal
 import socket
 import sys
+from typing import TextIO
 
 import uvicorn
 from starlette.applications import Starlette
@@ -45,20 +46,18 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    many = arguments.workers > 1
     try:
-        listening = _listen(arguments.host, arguments.port, share=many or arguments.share_port)
+        listening = _listening(arguments)
     except OSError as error:
-        print(
-            f"callbridge: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}",
-            file=sys.stderr,
-        )
+        where = _netloc(arguments.host, arguments.port)
+        print(f"callbridge: cannot listen on {where}: {error.strerror}", file=sys.stderr)
         return 1
-    if many:
-        listening.close()  # that it can be had is known; each worker listens for itself
-        return run_workers(arguments.workers, host=arguments.host, port=arguments.port)
-    url = f"http://{arguments.host}:{arguments.port}"
+    if arguments.workers > 1:
+        return run_workers(arguments.workers, listening, host=arguments.host, port=arguments.port)
+    url = f"http://{_netloc(arguments.host, listening.getsockname()[1])}"  # --port 0 is any
     server = Server(app, settings, greeting=_addresses(settings, url))
+    if arguments.socket is not None:
+        server.stop_with(sys.stdin)
     # uvicorn stops in good order and then raises the signal again, which would end us as if killed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
@@ -74,6 +73,7 @@ class Server(uvicorn.Server):
         self._greeting = greeting
         self._app = app
         self._drain_seconds = settings.callbridge_drain_seconds
+        self._leader: TextIO | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and take what is there to stay out of the garbage collector's rounds.
@@ -82,11 +82,21 @@ class Server(uvicorn.Server):
         cycles, so rounds over the rest may be rare.
         """
         await super().startup(sockets)
+        if self._leader is not None:
+            asyncio.get_running_loop().add_reader(self._leader, self._follow, self._leader)
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
         if self.started:
             print(self._greeting, flush=True)
+
+    def stop_with(self, leader: TextIO) -> None:
+        """Stop as if told to when this input ends: whoever holds its other end is gone."""
+        self._leader = leader
+
+    def _follow(self, leader: TextIO) -> None:
+        asyncio.get_running_loop().remove_reader(leader)
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then stop; a second interrupt hangs the live calls up at once."""
@@ -108,7 +118,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=_count, default=1, help="processes; more need a real Redis"
     )
-    parser.add_argument("--share-port", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)  # cli/workers.py
     return parser.parse_args(argv)
 
 
@@ -154,12 +164,21 @@ def _addresses(settings: Settings, url: str) -> str:
     return "\n".join(["callbridge is ready", *(f"  {what:18}{where}" for what, where in rows)])
 
 
-def _listen(host: str, port: int, *, share: bool) -> socket.socket:
+def _netloc(host: str, port: int) -> str:
+    """As a URL has it: the colons of an IPv6 address would be taken for the port's (RFC 3986)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listening(arguments: argparse.Namespace) -> socket.socket:
+    if arguments.socket is not None:
+        return socket.socket(fileno=arguments.socket)
+    return _listen(arguments.host, arguments.port)
+
+
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if share:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # Both are inherited by the sockets that are accepted.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux alone has it

@@ -1,10 +1,13 @@
 """Several service processes behind one port: starts them, replaces one that dies, stops them all.
 
-Each is an ordinary `callbridge serve` that shares the port (SO_REUSEPORT), so the kernel deals
-connections out, and each drains for itself when it is told to stop.
+Each is an ordinary `callbridge serve` that takes its connections from the one socket we opened:
+what waits in that socket is lost with none of them, and who is idle takes it. Each drains for
+itself when it is told to stop, or when we are gone: its standard input ends with us.
 """
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,11 +17,9 @@ RESTART_AFTER_S = 1.0
 LOOK_EVERY_S = 0.2
 
 
-def run_workers(count: int, *, host: str, port: int) -> int:
+def run_workers(count: int, listening: socket.socket, *, host: str, port: int) -> int:
     """Run until told to stop. 1 when the first workers cannot start, else 0."""
-    command = [sys.executable, "-m", "service", "serve", "--share-port"]
-    command += ["--host", host, "--port", str(port)]
-    crew = Crew(command, count)
+    crew = Crew(count, listening, ["--host", host, "--port", str(port)])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, crew.stop)
     return crew.run()
@@ -27,8 +28,10 @@ def run_workers(count: int, *, host: str, port: int) -> int:
 class Crew:
     """The processes."""
 
-    def __init__(self, command: list[str], count: int) -> None:
-        self._command = command
+    def __init__(self, count: int, listening: socket.socket, arguments: list[str]) -> None:
+        self._listening = listening
+        self._arguments = arguments
+        self._our_life, _ = os.pipe()  # nothing is ever written: it ends when we do, however we do
         self._workers = [self._start() for _ in range(count)]
         self._began_s = time.monotonic()
         self._stopping = False
@@ -61,5 +64,14 @@ class Crew:
                 self._workers[at].terminate()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        # A group of its own, so that an interrupt from the keyboard comes through us, once.
-        return subprocess.Popen(self._command, start_new_session=True)  # noqa: S603
+        socket_number = self._listening.fileno()
+        return subprocess.Popen(  # noqa: S603
+            [
+                *(sys.executable, "-m", "service", "serve", *self._arguments),
+                *("--socket", str(socket_number)),
+            ],
+            pass_fds=[socket_number],
+            stdin=self._our_life,
+            # A group of its own, so that an interrupt from the keyboard comes through us, once.
+            start_new_session=True,
+        )

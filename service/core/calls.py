@@ -83,6 +83,7 @@ class Call(Struct, frozen=True, kw_only=True):
     ring_timeout_s: int | None = None
     max_duration_s: int | None = None
     record: bool = False
+    record_cassette: bool = False
 
 
 # What moves a call -----------------------------------------------------------------------------

@@ -52,6 +52,12 @@ from service.core.turns import AgentTurn, CallerTurn
 
 APOLOGY = TurnId("apology")
 
+ENGINE_PATIENCE_MS = 10_000
+"""An engine that owes sound and gives none for so long in silence is given up."""
+
+LINE_THERE_MS = 1000
+"""Carriers send frames also in silence. An engine that answers frames owes nothing without them."""
+
 
 class Manners(Struct, frozen=True, kw_only=True):
     """How the agent is to behave on this call."""
@@ -74,6 +80,9 @@ class Dialog:
         self._protected: TurnId | None = None
         self._greeting_asked = False
         self._end: CallEnd | None = None  # once everything has been heard
+        self._asked = False  # the engine for a turn that it has not begun
+        self._last_word_ms = 0  # when it was asked, or last went on with a turn
+        self._heard_ms = 0  # when the person's line was last there
         self._failed = False
         self._over = False
         self._ends_ms: int | None = None
@@ -90,14 +99,13 @@ class Dialog:
         match event:
             case MediaReceived():
                 self._caller.media_ms = event.frame.start_ms + event.frame.duration_ms
+                self._heard_ms = now_ms
                 return [] if self._failed else [Hear(event.frame)]
-            case TurnAudio():
-                return self._play(event, now_ms)
+            case TurnAudio() | TurnStarted() | TurnText() | TurnEnded():
+                return self._agent_turn(event, now_ms)
             case MarkPlayed():
                 self._playout.mark_returned(event.name, now_ms)
                 return self.wake(now_ms)
-            case TurnStarted() | TurnText() | TurnEnded():
-                return self._agent_turn(event, now_ms)
             case SpeechStarted() | SpeechStopped() | Transcribed():
                 return self._caller_turn(event, now_ms)
             case DtmfReceived():
@@ -117,7 +125,7 @@ class Dialog:
             case EngineFailed():
                 return self._engine_failed(event)
             case SayRequested():
-                return [] if self._failed else [StartTurn(event.text)]
+                return [] if self._failed else [self._ask(event.text, now_ms)]
             case DigitsRequested():
                 return [SendDigits(event.digits)]
             case HangUpRequested():
@@ -127,7 +135,7 @@ class Dialog:
 
     def wake(self, now_ms: int) -> list[Command]:
         """What is to be done because time has passed, or a mark came back."""
-        commands: list[Command] = []
+        commands = self._give_up() if self._is_stalled(now_ms) else []
         for turn in [*self._turns.values()]:
             if turn.made and self._playout.heard_ms(turn.turn_id, now_ms) >= turn.made_ms:
                 commands += self._close(turn, turn.made_ms, now_ms)
@@ -140,6 +148,8 @@ class Dialog:
     def is_due(self, now_ms: int) -> bool:
         """Whether `wake` has something to do by now though nothing happened."""
         if self._ends_ms is not None and now_ms >= self._ends_ms:
+            return True
+        if self._is_stalled(now_ms):
             return True
         if not self._turns:
             return self._end is not None and not self._over
@@ -163,7 +173,12 @@ class Dialog:
         if self._greeted or not self._manners.greeting:
             return []
         self._greeted = self._greeting_asked = True
-        return [StartTurn(self._manners.greeting)]
+        return [self._ask(self._manners.greeting, now_ms)]
+
+    def _ask(self, text: str, now_ms: int) -> StartTurn:
+        self._asked = True
+        self._last_word_ms = now_ms
+        return StartTurn(text)
 
     def _play(self, event: TurnAudio, now_ms: int) -> list[Command]:
         turn = self._turns.get(event.turn_id)
@@ -174,9 +189,16 @@ class Dialog:
         turn.made_ms += event.frame.duration_ms
         return [PlayAudio(event.frame, event.turn_id)]
 
-    def _agent_turn(self, event: TurnStarted | TurnText | TurnEnded, now_ms: int) -> list[Command]:
+    def _agent_turn(
+        self, event: TurnStarted | TurnText | TurnAudio | TurnEnded, now_ms: int
+    ) -> list[Command]:
+        if self._failed and event.turn_id != APOLOGY:
+            return []  # an engine that was given up is not listened to any more
+        self._last_word_ms = now_ms
         if isinstance(event, TurnStarted):
             return self._open(event.turn_id)
+        if isinstance(event, TurnAudio):
+            return self._play(event, now_ms)
         turn = self._turns.get(event.turn_id)
         if turn is None:
             return []
@@ -188,6 +210,7 @@ class Dialog:
 
     def _open(self, turn_id: TurnId) -> list[Command]:
         self._turns[turn_id] = AgentTurn(turn_id, self._caller.answered_by())
+        self._asked = False
         if self._greeting_asked:
             self._greeting_asked = False
             self._protected = None if self._manners.interruptible else turn_id
@@ -210,6 +233,7 @@ class Dialog:
                 return [ShowText("caller", self._caller.turn_id, event.text), note]
 
     def _barge_in(self, now_ms: int) -> list[Command]:
+        self._asked = False  # an engine may drop what it has not begun
         commands = self.wake(now_ms)  # what was heard to its end cannot be cut off
         if self._failed or not self._turns or self._protected in self._turns:
             return commands
@@ -246,12 +270,29 @@ class Dialog:
         note = Note("dtmf.received", {"digit": event.digit})
         if self._failed:
             return [note]
-        return [note, *self._barge_in(now_ms), TellDigit(event.digit)]
+        owed = self._asked or any(not turn.made_ms for turn in self._turns.values())
+        commands = self._barge_in(now_ms)
+        self._asked, self._last_word_ms = owed, now_ms  # a key excuses nobody from a first word
+        return [note, *commands, TellDigit(event.digit)]
 
     # The end -----------------------------------------------------------------------------------
 
+    def _is_stalled(self, now_ms: int) -> bool:
+        """Whether the engine owes sound, and has let the person wait in silence for too long."""
+        if self._failed or now_ms - self._last_word_ms < ENGINE_PATIENCE_MS:
+            return False
+        if now_ms - self._heard_ms > LINE_THERE_MS:
+            return False
+        if not self._asked and all(turn.made for turn in self._turns.values()):
+            return False
+        return now_ms - self._playout.settled_ms() >= ENGINE_PATIENCE_MS
+
+    def _give_up(self) -> list[Command]:
+        return self._engine_failed(EngineFailed("engine.stalled", "it said nothing in time"))
+
     def _engine_failed(self, event: EngineFailed) -> list[Command]:
         commands: list[Command] = [Note("fault", {"code": event.code, "detail": event.detail})]
+        self._asked = False
         if not event.fatal or self._failed:
             return commands
         self._failed = True

@@ -73,6 +73,10 @@ class EngineError(BridgeError):
     """An AI engine cannot go on."""
 
 
+class TextRefused(EngineError):
+    """A voice cannot say this text; it can say others."""
+
+
 class MediaError(BridgeError):
     """Sound in a form that cannot be used."""
 

@@ -11,7 +11,7 @@ from service.ai.spoken import Spoken
 from service.core.audio import PCMU_8K, AudioFrame
 from service.core.calls import CallId
 from service.core.commands import EngineCommand, Hear, StartTurn
-from service.core.errors import EngineError
+from service.core.errors import EngineError, TextRefused
 from service.core.events import (
     EngineEvent,
     EngineFailed,
@@ -30,6 +30,8 @@ GREETING_MS = 1000
 async def speak(text: str) -> Spoken:
     if text == "unspeakable":
         raise EngineError("test.mute")
+    if text == "endless":
+        raise TextRefused("test.too_long")
     return Spoken(bytes(16 * GREETING_MS))
 
 
@@ -107,3 +109,9 @@ async def test_a_greeting_that_cannot_be_said_is_an_engine_failure() -> None:
     [event] = await answers([StartTurn("unspeakable")])
     assert isinstance(event, EngineFailed)
     assert event.code == "test.mute"
+
+
+async def test_a_text_that_cannot_be_spoken_is_skipped() -> None:
+    fault, *turn = await answers([StartTurn("endless"), StartTurn("Hello.")])
+    assert fault == EngineFailed("test.too_long", "", fatal=False)
+    assert isinstance(turn[0], TurnStarted)

@@ -64,7 +64,8 @@ class FakeWebhooks:
 
     def connect(self, call: Call, stream_url: str) -> Answer:
         if self._by_flow:
-            return Answer(200, flow=self._rest.command(call.provider_call_id or "", "answer"))
+            name = call.provider_call_id or ""
+            return Answer(200, flow=lambda: self._rest.command(name, "answer"))
         return Answer(200, {"content-type": "text/plain"}, f"connect {stream_url}".encode())
 
     def refuse(self, notice: Notice) -> Answer:
@@ -78,7 +79,8 @@ class FakeWebhooks:
 
     def _reply(self, notice: Notice, word: str) -> Answer:
         if self._by_flow:
-            return Answer(200, flow=self._rest.command(notice.provider_call_id or "", word))
+            name = notice.provider_call_id or ""
+            return Answer(200, flow=lambda: self._rest.command(name, word))
         return Answer(200, body=word.encode())
 
 

@@ -142,6 +142,7 @@ class House:
             clock=clock,
             ids=ids,
             closing=lambda: self.draining,
+            mute_engines=frozenset({"loopback"}),
         )
         self.app = Starlette(
             routes=[

@@ -283,6 +283,27 @@ async def test_events_are_read_page_by_page(house: House, client: httpx.AsyncCli
     assert everybodys["events"] == page["events"] + more["events"]
 
 
+@pytest.mark.parametrize("whose", ["one", "all"])
+async def test_events_beyond_a_page_are_named(
+    house: House, client: httpx.AsyncClient, whose: str
+) -> None:
+    call = await live_call(house)
+    path = f"/v1/calls/{call.call_id}/events" if whose == "one" else "/v1/events"
+    found: list[str] = []
+    cursor: str | None = "0-0"
+    pages = 0
+    while cursor is not None:
+        page = (await client.get(f"{path}?limit=2&cursor={cursor}")).json()
+        models.Events.model_validate(page)
+        found += [event["type"] for event in page["events"]]
+        cursor = page["next_cursor"]
+        pages += 1
+    assert (found, pages) == (["call.ringing", "call.answered", "stream.started"], 2)
+    assert (await client.get(f"{path}?limit=3")).json()["next_cursor"] is None
+    both = await client.get(f"{path}?after=1-0&cursor=1-0")
+    assert (both.status_code, both.json()["code"]) == (422, "request.invalid")
+
+
 async def test_the_transcript_tells_what_was_heard(house: House, client: httpx.AsyncClient) -> None:
     call = await live_call(house)
     caller = {"turn_id": "caller-1", "text": "When are you open?", "started_at": at(4)}
@@ -322,7 +343,7 @@ async def test_the_transcript_tells_what_was_heard(house: House, client: httpx.A
 async def test_agents_are_listed(client: httpx.AsyncClient) -> None:
     agents = (await client.get("/v1/agents")).json()
     models.Agents.model_validate(agents)
-    assert agents["agents"][1] == {
+    assert agents["agents"][2] == {
         "name": "night",
         "engine": "echo",
         "numbers": ["+14155550199"],
@@ -375,6 +396,29 @@ async def test_following_goes_on_where_it_broke_off(
     headers["last-event-id"] = "yesterday"
     response = await client.get(f"/v1/calls/{call.call_id}/events", headers=headers)
     assert response.status_code == 400
+
+
+async def test_following_may_begin_after_an_event(house: House, client: httpx.AsyncClient) -> None:
+    call = await live_call(house)
+    await house.store.apply(call.call_id, stopped(8))
+    await house.store.apply(call.call_id, ended(9))
+    events = await house.store.entries(call.call_id)
+    path = f"/v1/calls/{call.call_id}/events?after={events[1].id}"
+    headers = {"accept": "text/event-stream"}
+    response = await client.get(path, headers=headers)
+    assert [event["id"] for event in frames(response.text)] == [event.id for event in events[2:]]
+    # A browser that comes back asks the same URL, and says what it had last.
+    response = await client.get(path, headers=headers | {"last-event-id": events[3].id})
+    assert [event["type"] for event in frames(response.text)] == ["call.ended"]
+    house.draining = True
+    everybodys = await client.get(f"/v1/events?after={events[1].id}", headers=headers)
+    assert everybodys.status_code == 200
+    for path in (f"/v1/calls/{call.call_id}/events", "/v1/events"):
+        for query in ("after=yesterday", "limit=5", "cursor=1-0"):
+            refused = await client.get(f"{path}?{query}", headers=headers)
+            assert refused.status_code == 422
+            [fault] = refused.json()["errors"]
+            assert fault["pointer"] == f"/{query.partition('=')[0]}"
 
 
 async def test_all_calls_are_followed_until_the_service_closes(
@@ -473,6 +517,20 @@ async def test_nonsense_is_not_passed_on(
     response = await client.post(f"/v1/calls/{call.call_id}/{path}", json=body)
     assert response.status_code == 422
     assert house.told == []
+
+
+async def test_an_engine_without_a_voice_says_so(house: House, client: httpx.AsyncClient) -> None:
+    call = await live_call(house, agent="line")
+    response = await client.post(f"/v1/calls/{call.call_id}/say", json={"text": "Hello"})
+    assert (response.status_code, response.json()["code"]) == (409, "engine.cannot_speak")
+    assert house.told == []
+    keys = await client.post(f"/v1/calls/{call.call_id}/dtmf", json={"digits": "5"})
+    assert keys.status_code == 202  # keys go to the line without the engine's help
+    assert house.told == [(call.call_id, DigitsRequested("5"))]
+    await house.store.apply(call.call_id, stopped())
+    await house.store.apply(call.call_id, ended())
+    late = await client.post(f"/v1/calls/{call.call_id}/say", json={"text": "Hello"})
+    assert late.json()["code"] == "call.ended"
 
 
 async def test_nothing_can_be_said_before_there_is_a_stream(

@@ -30,6 +30,15 @@ async def test_a_call_begins_with_its_socket(house: House) -> None:
     )
 
 
+async def test_who_called_whom_is_kept_where_the_socket_tells_it(house: House) -> None:
+    told = started(**{"from": "+525512345678", "to": "+14155550199", "name": "Ana"})
+    call = await house.desk.open_unannounced(fake_provider(), told)
+    assert (call.from_, call.to, call.agent) == ("+525512345678", "+14155550199", "night")
+    assert call.variables == {"name": "Ana"}
+    [ringing] = await house.store.entries(call.call_id)
+    assert (ringing.data["from"], ringing.data["to"]) == ("+525512345678", "+14155550199")
+
+
 async def test_a_socket_of_a_call_that_is_known_belongs_to_that_call(house: House) -> None:
     known = inbound("CA1")
     await house.store.create(known)

@@ -82,6 +82,29 @@ async def test_events_are_kept_while_redis_is_away(
     await store.close()
 
 
+async def test_what_is_noted_later_is_not_waited_for(store: CallStore) -> None:
+    call = inbound()
+    await store.create(call)
+    async with writing(Journal(store, Metrics())) as journal:
+        busy = True
+
+        async def talk() -> None:
+            number = 0
+            while busy:
+                for _ in range(3):  # more than is written meanwhile
+                    journal.note(call.call_id, noted(f"later {number}"))
+                    number += 1
+                await asyncio.sleep(0.001)
+
+        journal.note(call.call_id, answered())
+        talking = asyncio.create_task(talk())
+        await asyncio.wait_for(journal.flush(), 5)
+        assert "call.answered" in [event.type for event in await store.entries(call.call_id)]
+        busy = False
+        await talking
+        await asyncio.wait_for(journal.flush(), 20)
+
+
 async def test_a_note_for_nobody_does_not_hold_up_the_others(store: CallStore) -> None:
     call = inbound()
     await store.create(call)

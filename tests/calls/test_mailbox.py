@@ -51,8 +51,8 @@ async def test_a_call_without_a_socket_has_nobody_to_tell(house: House) -> None:
 
 
 async def test_a_letter_that_makes_no_sense_is_passed_over(house: House, neighbour: House) -> None:
-    await house.store.post("B", "no json")
-    await house.store.post("B", '{"kind":"unheard of","event":{}}')
+    await house.store.letters.post("B", "no json")
+    await house.store.letters.post("B", '{"kind":"unheard of","event":{}}')
     call = inbound(attached=True, owner="B")
     await house.mailbox.send(call, SayRequested("Hello"))
     await asyncio.wait_for(neighbour.heard.wait(), 5)

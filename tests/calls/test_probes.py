@@ -60,6 +60,12 @@ async def test_the_description_is_valid_openapi(house: House) -> None:
     assert described == document()
 
 
+async def test_a_client_can_look_up_why_something_cannot_be_said() -> None:
+    say = document()["paths"]["/v1/calls/{call_id}/say"]["post"]
+    for code in ("call.ended", "call.not_connected", "engine.cannot_speak"):
+        assert code in say["responses"]["409"]["description"]
+
+
 async def test_every_route_is_described_and_every_description_is_served(house: House) -> None:
     served = {
         (method.lower(), route.path)

@@ -10,10 +10,12 @@ from redis.asyncio import Redis
 
 from service.calls.records import opening, public
 from service.calls.redis import open_redis
-from service.calls.store import CallStore, Remembered
+from service.calls.requests import Remembered
+from service.calls.store import CallStore
 from service.core.calls import CallEvent, CallPlaced, CallState, MediaLost, Outcome
 from service.core.errors import StaleCall, StoreAway, UnknownCall
 from tests.calls.house import make_store
+from tests.calls.lossy_redis import lossy_way
 from tests.calls.samples import (
     StoppedClock,
     answered,
@@ -26,6 +28,7 @@ from tests.calls.samples import (
     outbound,
     stopped,
 )
+from tests.redis_server import RedisServer
 
 
 async def test_a_call_comes_back_as_it_was_kept(store: CallStore) -> None:
@@ -248,12 +251,14 @@ async def test_a_call_whose_lease_ran_out_is_given_to_one_sweep_only(
     stores = [make_store(redis, clock) for _ in range(3)]
     call = inbound()
     await stores[0].create(call)
-    assert await stores[0].overdue(clock.utc(), claim_ms=5000) == ()
+    assert await stores[0].leases.overdue(clock.utc(), claim_ms=5000) == ()
     clock.pass_ms(20_001)
-    found = await asyncio.gather(*(store.overdue(clock.utc(), claim_ms=5000) for store in stores))
+    found = await asyncio.gather(
+        *(store.leases.overdue(clock.utc(), claim_ms=5000) for store in stores)
+    )
     assert [overdue.call_id for overdue in itertools.chain(*found)] == [call.call_id]
     clock.pass_ms(5001)
-    assert len(await stores[1].overdue(clock.utc(), claim_ms=5000)) == 1
+    assert len(await stores[1].leases.overdue(clock.utc(), claim_ms=5000)) == 1
 
 
 async def test_a_lease_is_kept_by_its_owner_and_by_nothing_else(
@@ -265,12 +270,12 @@ async def test_a_lease_is_kept_by_its_owner_and_by_nothing_else(
     await store.apply(gone.call_id, ended())
     await store.apply(call.call_id, attached())
     clock.pass_ms(14_000)
-    assert await store.renew([call.call_id, gone.call_id], clock.utc()) == {gone.call_id}
+    assert await store.leases.renew([call.call_id, gone.call_id], clock.utc()) == {gone.call_id}
     clock.pass_ms(14_000)
-    assert await store.overdue(clock.utc(), claim_ms=1) == ()
+    assert await store.leases.overdue(clock.utc(), claim_ms=1) == ()
     await store.apply(call.call_id, noted("n", "machine.detected"))
     clock.pass_ms(1001)
-    assert len(await store.overdue(clock.utc(), claim_ms=1)) == 1
+    assert len(await store.leases.overdue(clock.utc(), claim_ms=1)) == 1
 
 
 async def test_a_lost_socket_shortens_the_lease(store: CallStore, clock: StoppedClock) -> None:
@@ -279,18 +284,18 @@ async def test_a_lost_socket_shortens_the_lease(store: CallStore, clock: Stopped
     await store.apply(call.call_id, attached())
     await store.apply(call.call_id, MediaLost(event_id="lost", occurred_at=at(3), owner="A"))
     clock.pass_ms(5001)
-    assert len(await store.overdue(clock.utc(), claim_ms=1)) == 1
+    assert len(await store.leases.overdue(clock.utc(), claim_ms=1)) == 1
 
 
 async def test_a_request_is_answered_once_and_remembered(store: CallStore) -> None:
-    assert await store.begin("key", "digest") is None
-    assert await store.begin("key", "digest") == Remembered("digest")
+    assert await store.requests.begin("key", "digest") is None
+    assert await store.requests.begin("key", "digest") == Remembered("digest")
     answer = Remembered("digest", 201, "{}")
-    await store.remember("key", answer)
-    assert await store.begin("key", "other") == answer
-    assert await store.begin("other key", "digest") is None
-    await store.forget("other key")
-    assert await store.begin("other key", "digest") is None
+    await store.requests.remember("key", answer)
+    assert await store.requests.begin("key", "other") == answer
+    assert await store.requests.begin("other key", "digest") is None
+    await store.requests.forget("other key")
+    assert await store.requests.begin("other key", "digest") is None
 
 
 async def test_something_is_claimed_once(store: CallStore) -> None:
@@ -300,12 +305,34 @@ async def test_something_is_claimed_once(store: CallStore) -> None:
     assert not await store.once(call.call_id, "answer")
 
 
+async def test_a_claim_whose_answer_was_lost_is_still_ours(
+    redis_server: RedisServer, clock: StoppedClock
+) -> None:
+    async with lossy_way(redis_server) as way:
+        client, direct = open_redis(way.url), open_redis(redis_server.url)
+        store, other = make_store(client, clock), make_store(direct, clock)
+        call = inbound()
+        await store.create(call)
+        await store.once(call.call_id, "anything")  # so that its script is there
+        way.lose_answer_to(b"digit.1")
+        assert await store.once(call.call_id, "digit.1")
+        assert not await store.once(call.call_id, "digit.1")
+        assert not await other.once(call.call_id, "digit.1")
+        way.lose_answer_to(b"the digest")
+        assert await store.requests.begin("key", "the digest") is None
+        assert await store.requests.begin("key", "the digest") == Remembered("the digest")
+        assert await other.requests.begin("key", "the digest") == Remembered("the digest")
+        assert way.lost == 2
+        await store.close()
+        await other.close()
+
+
 async def test_letters_reach_the_instance_they_are_for(store: CallStore) -> None:
-    await store.post("A", "one")
-    await store.post("B", "two")
-    (letter_id, letter), *rest = await store.collect("A", "0", wait_ms=1)
+    await store.letters.post("A", "one")
+    await store.letters.post("B", "two")
+    (letter_id, letter), *rest = await store.letters.collect("A", "0", wait_ms=1)
     assert (letter, rest) == ("one", [])
-    assert await store.collect("A", letter_id, wait_ms=1) == ()
+    assert await store.letters.collect("A", letter_id, wait_ms=1) == ()
 
 
 async def test_a_redis_that_is_not_there_is_said_to_be_away(clock: StoppedClock) -> None:

@@ -145,7 +145,7 @@ async def test_nobody_is_judged_for_a_lease_after_redis_was_away(
     await asyncio.wait({task}, timeout=0.1)
     clock.pass_ms(60_000)  # the lease ran out, but its owner could not renew it
     await start(redis_server)
-    await house.store.renew([call.call_id], clock.utc())
+    await house.store.leases.renew([call.call_id], clock.utc())
     await asyncio.wait({task}, timeout=0.6)
     assert (await state(house, call)) is CallState.BRIDGED
 

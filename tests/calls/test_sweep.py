@@ -93,7 +93,7 @@ async def test_a_call_that_another_instance_took_over_lives(
     await house.store.create(call)
     await house.store.apply(call.call_id, attached(owner="killed"))
     clock.pass_ms(15_001)
-    (overdue,) = await house.store.overdue(clock.utc(), claim_ms=1000)
+    (overdue,) = await house.store.leases.overdue(clock.utc(), claim_ms=1000)
     await house.store.apply(call.call_id, attached(16, "again", owner="B"))
     assert overdue.version == 1
     clock.pass_ms(1001)
@@ -194,7 +194,7 @@ async def test_leases_are_renewed_and_calls_that_ended_elsewhere_are_told(
         house.store,
         clock=clock,
         lease_ms=LIMITS.lease_ms,
-        live_ids=lambda: [call.call_id, over.call_id, forgotten.call_id],
+        held_ids=lambda: [call.call_id, over.call_id, forgotten.call_id],
         ended_elsewhere=ended_elsewhere,
     )
     task = asyncio.create_task(leases.run())

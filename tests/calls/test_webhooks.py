@@ -129,6 +129,31 @@ async def test_a_full_house_refuses_new_calls_but_serves_its_own(house: House) -
     assert house.carrier.paths() == ["refuse"]
 
 
+@pytest.mark.parametrize(
+    ("statuses", "attempts"), [([503, 429, 200], 3), ([422], 1), ([410], 1), ([503] * 9, 3)]
+)
+async def test_turning_a_call_away_is_tried_again_where_that_may_help(
+    house: House, statuses: list[int], attempts: int
+) -> None:
+    house.fill()
+    house.carrier.answers["refuse"] = [*statuses]
+    await tell(house, "bolt", provider_call_id="B1", offer=OFFER | {"provider_call_id": "B1"})
+    await house.errands.finish(10)
+    assert house.carrier.paths() == ["refuse"] * attempts
+
+
+async def test_letting_a_call_go_is_tried_again_where_that_may_help(house: House) -> None:
+    await tell(house, "bolt", provider_call_id="B1", offer=OFFER | {"provider_call_id": "B1"})
+    await house.errands.finish(5)
+    call = await only_call(house)
+    await house.store.apply(call.call_id, ended())
+    house.carrier.asked.clear()
+    house.carrier.answers["let_go"] = [0]
+    await tell(house, "bolt", provider_call_id="B1", asks_stream=True)
+    await house.errands.finish(10)
+    assert house.carrier.paths() == ["let_go"] * 2
+
+
 async def test_every_order_and_repetition_on_two_instances_tells_one_story(
     house: House, neighbour: House
 ) -> None:

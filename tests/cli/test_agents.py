@@ -38,6 +38,22 @@ def test_every_fault_is_told_with_file_and_line(
     assert "wings" in shown.err
 
 
+def test_an_engine_that_this_version_lacks_is_a_warning_with_file_and_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "one.yaml").write_text(GOOD)
+    (folder / "two.yml").write_text("name: two\ngreeting: Hello.\nengine: openai-realtime\n")
+    (folder / "notes.yaxml").write_text("- none of ours\n")
+    assert main(["agents", "check"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "2 agent files checked, no faults\n"
+    [warning] = shown.err.splitlines()
+    assert warning.startswith(f"{folder / 'two.yml'}:3: warning: ")
+    assert "openai-realtime" in warning
+    assert main(["agents", "check", str(folder / "two.yml")]) == 0
+    assert "two.yml:3: warning" in capsys.readouterr().err
+
+
 def test_named_files_are_checked_instead_of_the_folder(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,8 @@ class SmallService:
         self.events = events
         self.a_time = a_time
         self.refusal: Response | None = None
+        self.troubles: list[Response] = []
+        """What is answered to those who follow, before the service is well again."""
         self.placed: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.asked_after: list[str | None] = []
@@ -53,6 +55,8 @@ class SmallService:
     async def _follow(self, request: Request) -> Response:
         after = request.headers.get("last-event-id")
         self.asked_after.append(after)
+        if len(self.asked_after) > 1 and self.troubles:
+            return self.troubles.pop(0)
         first = 0 if after is None else int(after.removesuffix("-0")) + 1
 
         async def stream() -> AsyncIterator[str]:
@@ -118,6 +122,31 @@ def test_events_that_break_off_are_taken_up_where_they_did(
     assert service.asked_after == [None, "0-0", "1-0"]
     assert len(service.placed) == 1
     assert capsys.readouterr().out.count("turn.agent") == 1
+
+
+def test_a_service_that_has_trouble_meanwhile_is_asked_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = SmallService(ANSWERED, ended("completed"), a_time=1)
+    service.troubles = [
+        JSONResponse({"code": "store.away", "detail": "TimeoutError"}, 503),
+        HTMLResponse("<h1>Bad gateway</h1>", 502),
+    ]
+    assert run(service) == 0
+    assert service.asked_after == [None, "0-0", "0-0", "0-0"]
+    told = capsys.readouterr()
+    assert "HTTP 503" in told.err
+    assert told.out.count("call.answered") == 1
+
+
+def test_a_service_that_knows_nothing_of_the_call_any_more_is_not_asked_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = SmallService(ANSWERED, ended("completed"), a_time=1)
+    service.troubles = [JSONResponse({"code": "call.unknown", "detail": "no such call"}, 404)]
+    assert run(service) == 1
+    assert "call.unknown" in capsys.readouterr().err
+    assert len(service.asked_after) == 2
 
 
 def test_a_service_that_tells_no_more_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from service.core.commands import (
     StartTurn,
     TellDigit,
 )
-from service.core.dialog import APOLOGY, Dialog, Manners
+from service.core.dialog import APOLOGY, ENGINE_PATIENCE_MS, Dialog, Manners
 from service.core.events import (
     DigitsRequested,
     DtmfReceived,
@@ -41,7 +41,7 @@ from service.core.events import (
     TurnStarted,
     TurnText,
 )
-from service.core.playout import Playout
+from service.core.playout import MARK_GRACE_MS, Playout
 
 TURN = TurnId("t1")
 START = StreamStarted("MZ1", "CA1", PCMU_8K, {})
@@ -347,3 +347,59 @@ def test_what_a_failed_engine_still_asks_for_does_not_change_the_verdict() -> No
     talk.tell(EndRequested("goodbye"))
     [end] = of(talk.tell(TurnEnded(APOLOGY)), EndCall)
     assert end.end.outcome == "our_fault"
+
+
+def test_an_engine_that_never_begins_the_greeting_is_apologised_for() -> None:
+    talk = Talk(greeting="Hello")
+    talk.tell(START)
+    talk.now_ms = ENGINE_PATIENCE_MS + MARK_GRACE_MS
+    assert not talk.dialog.is_due(talk.now_ms)  # nobody is there to hear it
+    talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 1))
+    assert talk.dialog.is_due(talk.now_ms)
+    commands = talk.dialog.wake(talk.now_ms)
+    assert of(commands, Apologise)
+    assert notes(commands, "fault")[0]["code"] == "engine.stalled"
+
+
+def test_an_engine_that_falls_silent_within_a_turn_is_apologised_for_once_all_was_heard() -> None:
+    talk = Talk()
+    talk.tell(TurnStarted(TURN), TurnText(TURN, "We are", 0), TurnAudio(TURN, frame(30_000)))
+    talk.now_ms = 30_000
+    talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 1))
+    assert not talk.dialog.is_due(talk.now_ms)
+    talk.now_ms = 30_000 + MARK_GRACE_MS + ENGINE_PATIENCE_MS
+    talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 2))
+    assert of(talk.dialog.wake(talk.now_ms), Apologise)
+    assert not of(talk.dialog.wake(talk.now_ms), Apologise)
+
+
+def test_an_engine_owes_nothing_once_its_turn_is_made_or_the_caller_spoke_instead() -> None:
+    long_after_ms = 10 * ENGINE_PATIENCE_MS
+    talk = Talk(greeting="Hello")
+    talk.tell(START)
+    talk.say("Hello", 500)
+    talk.tell(MarkPlayed(talk.marks[0]))
+    interrupted = Talk(greeting="Hello")
+    interrupted.tell(START, SpeechStarted(0))
+    for each in (talk, interrupted):
+        each.now_ms = long_after_ms
+        each.tell(MediaReceived(frame(20, party=Party.REMOTE), 1))
+    assert not of(talk.dialog.wake(long_after_ms), Apologise)
+    assert not interrupted.dialog.is_due(long_after_ms)
+
+
+def test_an_engine_that_was_given_up_is_not_listened_to_any_more() -> None:
+    talk = Talk()
+    talk.tell(EngineFailed("engine.lost", "gone"))
+    assert of(talk.say("Here I am again", 500), PlayAudio) == []
+    talk.tell(TurnText(APOLOGY, "Sorry.", 0), TurnAudio(APOLOGY, frame(500)), TurnEnded(APOLOGY))
+    talk.now_ms = 2000
+    assert of(talk.tell(MarkPlayed(talk.marks[-1])), EndCall)
+
+
+def test_a_key_does_not_excuse_an_engine_that_has_said_nothing_yet() -> None:
+    talk = Talk(greeting="Hello")
+    talk.tell(START, TurnStarted(TURN), DtmfReceived("1"))
+    talk.now_ms = ENGINE_PATIENCE_MS + MARK_GRACE_MS
+    talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 1))
+    assert of(talk.dialog.wake(talk.now_ms), Apologise)

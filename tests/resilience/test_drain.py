@@ -1,11 +1,12 @@
 """An instance is told to stop: no new calls, time for the live ones, then a proper end."""
 
 import asyncio
+import json
 import signal
 import socket
 import time
 
-import psutil
+import redis
 
 from service.twin.caller import HangUp, Say, Silence, Step
 from tests.redis_server import RedisServer
@@ -13,9 +14,10 @@ from tests.resilience.instance import AGENTS, Instance, free_port
 from tests.resilience.world import (
     CALLING,
     DIALLED,
+    World,
     commands,
+    keys,
     returned,
-    until,
     until_true,
     voice,
     world,
@@ -87,38 +89,70 @@ async def test_a_second_interrupt_hangs_up_at_once(redis_server: RedisServer) ->
         await until_true(lambda: not any(child.is_running() for child in voices))
 
 
-async def test_workers_share_a_port_are_replaced_and_stop_together(
+async def test_live_calls_of_all_workers_end_in_their_own_time_when_told_to_stop(
     redis_server: RedisServer,
 ) -> None:
-    settings = {"CALLBRIDGE_DRAIN_SECONDS": "20"}
+    # The lease outlasts the time for which a worker is held still here.
+    settings = {"CALLBRIDGE_DRAIN_SECONDS": "20", "CALLBRIDGE_LEASE_MS": "15000"}
     async with world(redis_server, settings, flags=("--workers", "2")) as here:
         [crew] = here.instances
-
-        async def instances_seen() -> bool:
-            return len(crew.children()) == 2 and await answering(crew) == 2
-
-        await until(instances_seen)
-        dead = crew.children()[0]
-        dead.kill()
-        await until_true(lambda: dead.pid not in [child.pid for child in crew.children()])
-        await until(instances_seen)
+        workers = crew.children()
+        calls, sounds = [], [voice(4000, seed) for seed in (1, 2)]
+        for said, other in zip(sounds, reversed(workers), strict=True):
+            other.suspend()  # so that the call is this worker's
+            steps: list[Step] = [Silence(300), Say(said), Silence(300), HangUp()]
+            calls.append(asyncio.create_task(here.twilio.call(DIALLED, CALLING, steps)))
+            await until_true(lambda: talking(here) == len(calls))
+            other.resume()
         crew.tell(signal.SIGTERM)
+        await until_true(lambda: crew.readiness() == 503)
+        busy = await here.twilio.call(DIALLED, CALLING, [Silence(1000)])
+        assert (busy.status, busy.streams) == ("busy", [])
+        for said, record in zip(sounds, await asyncio.gather(*calls), strict=True):
+            assert said in returned(record)
+            assert record.status == "completed"
         assert await asyncio.to_thread(crew.wait) == 0
         assert "Traceback" not in crew.output()
+        assert ended_by(redis_server) == ["caller", "caller"]
+        assert keys(redis_server, "calls:live") == []
 
 
-async def answering(crew: Instance) -> int:
-    """How many processes answer on the port: each has its own addresses in memory."""
-    held = 0
-    connections = [socket.create_connection(("127.0.0.1", crew.port)) for _ in range(16)]
-    try:
-        for child in crew.children():
-            mine = [c for c in child.net_connections("tcp") if c.laddr.port == crew.port]
-            held += any(c.status == psutil.CONN_ESTABLISHED for c in mine)
-    finally:
-        for connection in connections:
+def talking(here: World) -> int:
+    """How many calls have heard something."""
+    return sum(bool(record.messages("media")) for record in here.twilio.records)
+
+
+def ended_by(redis_server: RedisServer) -> list[str]:
+    """Who ended each call, when no instance is left to ask."""
+    with redis.Redis(port=redis_server.port, decode_responses=True) as client:
+        calls = [key for key in keys(redis_server, "call:*") if key.count(":") == 2]
+        return [json.loads(str(client.hget(key, "end")))["ended_by"] for key in calls]
+
+
+async def test_nobody_who_waits_is_lost_with_a_worker_that_dies_and_it_is_replaced(
+    redis_server: RedisServer,
+) -> None:
+    async with world(redis_server, {}, flags=("--workers", "2")) as here:
+        [crew] = here.instances
+        stuck, _ = crew.children()
+        stuck.suspend()
+        waiting = [socket.create_connection(("127.0.0.1", crew.port)) for _ in range(16)]
+        for connection in waiting:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        stuck.kill()
+        for connection in waiting:
+            connection.settimeout(10)
+            assert (await asyncio.to_thread(connection.recv, 15)) == b"HTTP/1.1 200 OK"
             connection.close()
-    return held
+        await until_true(lambda: stuck not in (crew_now := crew.children()) and len(crew_now) == 2)
+
+
+async def test_workers_whose_parent_is_killed_stop_too(redis_server: RedisServer) -> None:
+    async with world(redis_server, {}, flags=("--workers", "2")) as here:
+        [crew] = here.instances
+        family = crew.children(recursive=True)
+        crew.kill()
+        await until_true(lambda: not any(process.is_running() for process in family))
 
 
 async def test_workers_that_cannot_start_are_not_tried_for_ever(

@@ -80,7 +80,8 @@ class Balancer(httpx.AsyncBaseTransport):
         self.webhooks_to: list[Instance] = []  # in turn
         self.sockets_to: Instance | None = None
         self.telnyx_sockets: Dial | None = None  # instead of that
-        self._network = httpx.AsyncHTTPTransport()
+        # Each request by a connection of its own, so that any process of an instance may get it.
+        self._network = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
         self._count = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -567,3 +567,38 @@ async def test_another_instance_acts_on_the_call_and_takes_it_over(
 async def _heard_out_by(opened: Line, bench: Bench, call: Announced, turns: int) -> None:
     while (await bench.story(call.call_id)).count("turn.agent") < turns:
         await opened.say(SILENCE * 10, paced=True)
+
+
+async def test_a_bare_socket_of_a_call_that_goes_on_is_let_in_though_the_house_is_full(
+    open_service: Process,
+) -> None:
+    path = "/telnyx/stream"
+    async with httpx.AsyncClient(base_url=open_service.url) as http:
+
+        async def bridged() -> bool:
+            return bool((await http.get("/v1/calls?state=bridged")).json()["calls"])
+
+        async def room() -> bool:
+            return "callbridge_calls_live 0.0" in (await http.get("/metrics")).text
+
+        await until(room)
+        sid = new_control_id()
+        async with line(open_service.ws_url, path, "telnyx", sid, headers=KEY) as first:
+            await first.start()
+            await until(bridged)
+            async with line(open_service.ws_url, path, "telnyx", sid, headers=KEY) as again:
+                await again.start()
+                assert await first.closed() == 1000
+                await again.say(b"\x22" * 1600)
+                await until(lambda: len(again.heard) >= 1600, "the conversation does not go on")
+                other = new_control_id()
+                async with line(
+                    open_service.ws_url, path, "telnyx", other, headers=KEY
+                ) as stranger:
+                    await stranger.start()
+                    assert await stranger.closed() == 1008
+                calls = (await http.get("/v1/calls")).json()["calls"]
+                assert other not in {call["provider_call_id"] for call in calls}
+                await again.stop()
+        await until(room)
+        assert await knock(open_service.ws_url, path, KEY) == 101

@@ -1,11 +1,14 @@
 """Starting and stopping the service: what it refuses to start with, and how it goes."""
 
 import asyncio
+import json
 import signal
 import socket
+from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.redis_server import RedisServer
 from tests.service.carriers import (
@@ -19,7 +22,7 @@ from tests.service.carriers import (
     upgrade_headers,
 )
 from tests.service.process import Process, free_port, refused, running
-from tests.service.rest_api import ACCOUNT, AUTH_TOKEN
+from tests.service.rest_api import ACCOUNT, AUTH_TOKEN, RestApi
 
 
 def test_all_faults_of_the_settings_are_told_at_once() -> None:
@@ -111,6 +114,14 @@ def test_a_newcomer_needs_no_setting_at_all() -> None:
     assert "No API key" in log
 
 
+def test_an_engine_that_is_not_here_is_logged_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\nengine: openai-pipeline\ngreeting: Hello.\n")
+    with running({"CALLBRIDGE_AGENTS": str(tmp_path), "CALLBRIDGE_LOG_FORMAT": "json"}) as process:
+        told = [line for line in process.log().splitlines() if "openai-pipeline" in line]
+    assert len(told) == 1
+    assert f"{tmp_path / 'a.yaml'}:2" in told[0]
+
+
 async def test_insecure_means_unsigned_but_not_unannounced(
     carrier_settings: dict[str, str],
 ) -> None:
@@ -187,6 +198,45 @@ async def test_a_call_that_outlasts_the_drain_is_hung_up(settings: dict[str, str
                 process.terminate()
                 assert await opened.closed() in (1000, 1001, 1012)
             await asyncio.to_thread(process.wait)
+
+
+async def test_told_to_stop_it_waits_for_the_socket_of_a_call_it_has_taken(
+    settings: dict[str, str],
+) -> None:
+    with running(settings) as process:
+        async with httpx.AsyncClient(base_url=process.url) as http:
+            sid = new_sid()
+            target = await announce(Caller(http, PUBLIC), sid)
+            process.terminate()
+            await until(lambda: _draining(http))
+            headers = upgrade_headers(target, public_url=PUBLIC)
+            async with line(process.ws_url, target, "twilio", sid, headers=headers) as opened:
+                await opened.start()
+                await opened.say(b"\x22" * 1600)
+                await until(lambda: len(opened.heard) >= 1600, "nobody is there")
+                await opened.stop()
+            assert await asyncio.to_thread(process.wait) in (0, -signal.SIGTERM)
+
+
+async def test_told_to_stop_it_leaves_nobody_on_a_line_whose_socket_does_not_come(
+    carrier_settings: dict[str, str], redis_server: RedisServer, rest_api: tuple[RestApi, str]
+) -> None:
+    settings = {"REDIS_URL": redis_server.url, "CALLBRIDGE_DRAIN_SECONDS": "1"}
+    with running(carrier_settings | settings) as process:
+        async with httpx.AsyncClient(base_url=process.url) as http:
+            sid = new_sid()
+            assert (await Caller(http).twilio("/twilio/voice", twilio_form(sid))).status_code == 200
+            order = {"provider": "telnyx", "to": "+14155550100", "from": "+14155550123"}
+            rings = (await http.post("/v1/calls", json=order)).json()
+            process.terminate()
+            assert await asyncio.to_thread(process.wait) in (0, -signal.SIGTERM)
+    for name, command in ((sid, f"{sid}.json"), (rings["provider_call_id"], "hangup")):
+        assert [what for what, _ in rest_api[0].orders_to(name)] == [command]
+    with Redis(port=redis_server.port, decode_responses=True) as redis:
+        kept = redis.hgetall(f"callbridge:call:{rings['call_id']}")
+        assert json.loads(kept["state"]) == "ended"
+        assert json.loads(kept["end"])["cause"] == "shutdown"
+        assert redis.zscore("callbridge:calls:live", rings["call_id"]) is None
 
 
 async def announce(carrier: Caller, sid: str) -> str:

@@ -15,7 +15,7 @@ from service.ai.offline.messages import Recognise, Recognised, Said, Say
 from service.ai.offline.talk import OfflineTalk
 from service.ai.offline.workers import Workers
 from service.ai.spoken import Spoken
-from service.core.errors import EngineError
+from service.core.errors import EngineError, TextRefused
 
 WORKERS = 2
 TEXT_MOST_CHARACTERS = 4000
@@ -58,9 +58,9 @@ class OfflineEngine:
             await talk.aclose()
 
     async def speak(self, text: str, voice: Voice | None = None) -> Spoken:
-        """The sound of `text`; EngineError when it cannot be made."""
+        """The sound of `text`; EngineError when it cannot be made, TextRefused when others can."""
         if len(text) > TEXT_MOST_CHARACTERS:
-            raise EngineError("offline.text_too_long", f"{len(text)} characters")
+            raise TextRefused("offline.text_too_long", f"{len(text)} characters")
         voice = voice or Voice()
         request = Say(text, voice.name, voice.words_per_minute, voice.pitch)
         spoken = self._cache.get(request)

@@ -1,11 +1,14 @@
 """espeak-ng by ctypes: text to sound, with the place of each word in both.
 
 The library is one global state: one process may use one Espeak, from one thread, and never beside
-the event loop. Follows espeak-ng's speak_lib.h, API revision 12.
+the event loop. Part of that state (the flutter of the pitch, the phase of the wave) goes on from
+one utterance to the next and nothing in the API resets it, so the library is loaded anew for each:
+the same text is then the same sound. Follows espeak-ng's speak_lib.h, API revision 12.
 """
 
 import ctypes
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import espeakng_loader
@@ -71,54 +74,49 @@ class Speech(Struct, frozen=True):
 
 
 class Espeak:
-    """The library, loaded; EngineError when it does not start or has no such voice."""
+    """The library, there; EngineError when it does not start or has no such voice."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self._pcm = bytearray()
         self._words: list[WordStart] = []
         self._on_sound = _Callback(self._take)  # kept: the library holds a bare pointer to it
-        data_path = str(espeakng_loader.get_data_path()).encode()
-        self._sample_rate_hz = self._library.espeak_Initialize(
-            _SYNCHRONOUS, 0, data_path, _DONT_EXIT
-        )
-        if self._sample_rate_hz <= 0:
-            raise EngineError("offline.no_speech", "espeak-ng did not start")
-        self._library.espeak_SetSynthCallback(self._on_sound)
+        with _loaded():
+            pass
 
     def say(self, text: str, *, voice: str, words_per_minute: int, pitch: int) -> Speech:
         """The sound of `text`. `pitch` 0 to 99; a voice is `en-us`, or `en-us+f3` and the like."""
-        if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise EngineError("offline.unknown_voice", voice)
-        self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
-        self._library.espeak_SetParameter(_PITCH, pitch, 0)
         self._pcm.clear()
         self._words.clear()
         encoded = text.encode()
-        failed = self._library.espeak_Synth(
-            encoded,
-            ctypes.c_size_t(len(encoded) + 1),
-            0,
-            _POS_CHARACTER,
-            0,
-            _CHARS_UTF8 | _END_PAUSE,
-            None,
-            None,
-        )
+        with _loaded() as (library, sample_rate_hz):
+            library.espeak_SetSynthCallback(self._on_sound)
+            _choose(library, voice)
+            library.espeak_SetParameter(_RATE, words_per_minute, 0)
+            library.espeak_SetParameter(_PITCH, pitch, 0)
+            failed = library.espeak_Synth(
+                encoded,
+                ctypes.c_size_t(len(encoded) + 1),
+                0,
+                _POS_CHARACTER,
+                0,
+                _CHARS_UTF8 | _END_PAUSE,
+                None,
+                None,
+            )
         if failed:
             raise EngineError("offline.speech_failed", f"espeak-ng error {failed}")
-        return Speech(bytes(self._pcm), self._sample_rate_hz, tuple(self._words))
+        return Speech(bytes(self._pcm), sample_rate_hz, tuple(self._words))
 
     def phonemes(self, word: str, *, voice: str) -> str:
         """How the library pronounces `word`, in its own ASCII phoneme names."""
-        if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise EngineError("offline.unknown_voice", voice)
         text = ctypes.c_char_p(word.encode())
-        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        found: bytes | None = self._library.espeak_TextToPhonemes(
-            ctypes.byref(text), _CHARS_UTF8, ord("_") << 8
-        )
-        return (found or b"").decode(errors="replace")
+        with _loaded() as (library, _):
+            _choose(library, voice)
+            library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+            found: bytes | None = library.espeak_TextToPhonemes(
+                ctypes.byref(text), _CHARS_UTF8, ord("_") << 8
+            )
+            return (found or b"").decode(errors="replace")
 
     def _take(self, samples: _Samples, count: int, events: _Events) -> int:
         if count > 0 and samples:
@@ -128,6 +126,29 @@ class Espeak:
                 word = WordStart(event.text_position - 1, event.audio_position)
                 self._words.append(word)
         return 0
+
+
+@contextmanager
+def _loaded() -> Iterator[tuple[ctypes.CDLL, int]]:
+    """The library as it is after its start, and its sample rate; takes about a millisecond."""
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    try:
+        data_path = str(espeakng_loader.get_data_path()).encode()
+        sample_rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path, _DONT_EXIT)
+        if sample_rate_hz <= 0:
+            raise EngineError("offline.no_speech", "espeak-ng did not start")
+        yield library, sample_rate_hz
+    finally:
+        library.espeak_Terminate()
+        _unload(ctypes.c_void_p(library._handle))
+
+
+_unload = ctypes.CDLL(None).dlclose
+
+
+def _choose(library: ctypes.CDLL, voice: str) -> None:
+    if library.espeak_SetVoiceByName(voice.encode()):
+        raise EngineError("offline.unknown_voice", voice)
 
 
 def _until_end(events: _Events) -> Iterator[_Event]:

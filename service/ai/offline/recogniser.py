@@ -95,7 +95,8 @@ class Recogniser:
         return self._dictation.likeness(sound, heard, self._phonemes) >= _ALIKE
 
     def _learn(self, phrases: tuple[str, ...], pronounce: dict[str, str]) -> None:
-        for word in {word for phrase in phrases for word in phrase.split()} - self._pronounced:
+        words = {word for phrase in phrases for word in phrase.split()}
+        for word in sorted(words - self._pronounced):  # in one order, whatever the hash seed
             self._pronounced.add(word)
             if word in pronounce or self._decoder.lookup_word(word) is None:
                 phonemes = pronounce.get(word) or self._guess(word)

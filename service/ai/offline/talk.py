@@ -16,7 +16,7 @@ from service.ai.spoken import Spoken, tell, turn_of
 from service.ai.utterance import Utterances
 from service.core.audio import FRAME_MS, PCM16_8K, AudioFrame
 from service.core.commands import EngineCommand, Hear, Interrupt, StartTurn, TellDigit
-from service.core.errors import EngineError
+from service.core.errors import EngineError, TextRefused
 from service.core.events import (
     EndRequested,
     EngineFailed,
@@ -64,6 +64,7 @@ class OfflineTalk:
         self._telling = asyncio.Lock()  # one turn after the other
         self._answer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answers = True
 
     def do(self, command: EngineCommand, now_ms: int) -> None:  # noqa: ARG002
         """Take a command; returns at once."""
@@ -77,6 +78,16 @@ class OfflineTalk:
                 self._start(self._say(Line(text)))
             case Interrupt():
                 pass  # a turn that has begun has been emitted whole
+
+    async def hear_out(self) -> None:
+        """Tell what was heard to the last; nobody is there for an answer any more."""
+        self._answers = False
+        event = self._utterances.end()
+        if event is not None:
+            self._emit(event)
+            self._understand_more()
+        if self._answer is not None:
+            await asyncio.wait({self._answer})
 
     async def aclose(self) -> None:
         """Say nothing more."""
@@ -92,8 +103,11 @@ class OfflineTalk:
         if isinstance(event, SpeechStarted):
             self._drop_answer()
         elif isinstance(event, SpeechStopped):
-            self._unanswered += self._utterances.frames
-            self._answer = self._start(self._understand())
+            self._understand_more()
+
+    def _understand_more(self) -> None:
+        self._unanswered += self._utterances.frames
+        self._answer = self._start(self._understand())
 
     def _press(self, digit: str) -> None:
         if self._script.takes_keys:
@@ -128,13 +142,15 @@ class OfflineTalk:
             return
         self._unanswered.clear()
         self._emit(Transcribed(phrase))
-        await self._say(self._script.hear(phrase))
+        if self._answers:
+            await self._say(self._script.hear(phrase))
 
     async def _say(self, line: Line) -> None:
         try:
             spoken = await self._speak(line.text, self._brief.agent.voice)
         except EngineError as error:
-            self._emit(EngineFailed(error.code, error.detail))
+            fatal = not isinstance(error, TextRefused)
+            self._emit(EngineFailed(error.code, error.detail, fatal=fatal))
             return
         if asyncio.current_task() is self._answer:
             self._answer = None  # from here on it is the bridge's to stop

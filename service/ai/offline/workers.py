@@ -16,7 +16,7 @@ from contextlib import suppress
 import msgspec
 
 from service.ai.offline.messages import Answer, Failed, Request, Say, read_answer, write
-from service.core.errors import EngineError
+from service.core.errors import EngineError, TextRefused
 
 DEADLINE_S = 10.0
 _WARM_UP = Say("Hello.", "en-us", 165, 45)
@@ -93,7 +93,7 @@ class Workers:
                 worker = self._replace(worker)
             raise EngineError("offline.worker_lost", "a worker failed twice") from None
         except (msgspec.MsgspecError, UnicodeError):
-            raise EngineError("offline.not_text", "the text cannot be spoken") from None
+            raise TextRefused("offline.not_text", "the text cannot be spoken") from None
         finally:
             self._idle.put(worker)
 

@@ -24,6 +24,7 @@ from service.core.errors import EngineError
 from service.core.events import (
     EndRequested,
     EngineEvent,
+    EngineFailed,
     SpeechStarted,
     SpeechStopped,
     Transcribed,
@@ -238,3 +239,30 @@ async def test_no_worker_outlives_the_engine(engine: OfflineEngine) -> None:
 async def test_a_text_without_end_is_refused(engine: OfflineEngine) -> None:
     with pytest.raises(EngineError, match=r"offline\.text_too_long"):
         await engine.speak("a " * 4000)
+
+
+async def test_a_text_that_cannot_be_spoken_costs_that_sentence_and_not_the_call(
+    engine: OfflineEngine,
+) -> None:
+    call = Call(engine, shipped("receptionist"))
+    async with call.line as talk:
+        for unspeakable in ("a " * 4000, "half of a pair: \ud800"):
+            talk.do(StartTurn(unspeakable), 0)
+        talk.do(StartTurn("Still here."), 0)
+        assert await call.answer() == "Still here."
+    faults = {event.code: event.fatal for event in call.events if isinstance(event, EngineFailed)}
+    assert faults == {"offline.text_too_long": False, "offline.not_text": False}
+
+
+async def test_what_was_said_just_before_the_end_is_told_and_not_answered(
+    engine: OfflineEngine,
+) -> None:
+    agent = shipped("receptionist")
+    call = Call(engine, agent)
+    question = (await engine.speak("What are your opening hours?", CALLER)).pcm
+    async with call.line as talk:
+        for frame in on_the_line(silence(500) + question):  # and not a moment of silence after
+            talk.do(Hear(frame), 0)
+        await talk.hear_out()
+        assert [type(event) for event in call.events] == [SpeechStarted, SpeechStopped, Transcribed]
+        assert call.heard() == ["what are your opening hours"]

@@ -99,6 +99,14 @@ def test_everything_but_the_ids_may_be_missing_from_start() -> None:
     assert event == StreamStarted(STREAM, "v3:AbC", PCMU_8K, {}, PCMU_8K)
 
 
+def test_numbers_that_telnyx_does_not_tell_may_come_as_the_users_own_parameters() -> None:
+    own = {"from": "+15550100001", "to": "+15550100002"}
+    message = start(custom_parameters=own, from_=None, to=None).replace("from_", "from")
+    (event,) = TelnyxWire().parse(message, 0)
+    assert isinstance(event, StreamStarted)
+    assert event.parameters == own
+
+
 @pytest.mark.parametrize("odd", [None, [], 7, [{"name": "a", "value": "b"}], {"a": 1, "b": None}])
 def test_odd_extras_do_not_cost_the_call(odd: object) -> None:
     message = start(custom_parameters=odd, from_=odd, to=odd, tags=odd).replace("from_", "from")

@@ -1,0 +1,26 @@
+"""What all bridges of a process share, put together once by the composition root."""
+
+from msgspec import Struct
+
+from service.bridge.pacer import Ticker
+from service.calls.control import Control
+from service.calls.journal import Journal
+from service.calls.metrics import Metrics
+from service.calls.store import CallStore
+from service.clock import Clock, Ids
+
+
+class Shared(Struct, frozen=True, kw_only=True):
+    """The parts of the process that a live call needs, and the settings that it obeys."""
+
+    instance: str
+    clock: Clock
+    ids: Ids
+    ticker: Ticker
+    store: CallStore
+    journal: Journal
+    control: Control
+    metrics: Metrics
+    lead_ms: int
+    reattach_ms: int
+    max_call_ms: int
