@@ -12,12 +12,13 @@ RUN_READY := $(VENV)/.ready-to-run
 TEST_READY := $(VENV)/.ready-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo bench lint fmt lock packages clean
+.PHONY: help run test demo matrix bench lint fmt lock packages clean
 
 help:
 	@echo "make run       install into $(VENV) and serve on http://$(HOST):$(PORT)"
 	@echo "make test      format check, lint, strict types and all tests"
 	@echo "make demo      play recorded calls through the whole service and print them"
+	@echo "make matrix    play every recorded call with every fault in it"
 	@echo "make bench     load and cost, beside a bare socket server"
 	@echo "make lint      format check, lint and strict types alone"
 	@echo "make fmt       format, and mend what the linter can mend"
@@ -37,6 +38,9 @@ test: packages lint
 
 demo: $(RUN_READY)
 	@exec $(PY) -m service.replay.demo
+
+matrix: $(RUN_READY)
+	@exec $(PY) -m service matrix $(wildcard fixtures/*/*.jsonl fixtures/*/*.jsonl.zst)
 
 bench: $(TEST_READY)
 	@exec $(PY) -m bench

@@ -7,6 +7,8 @@ COMMANDS = {
     "serve": ("service.cli.serve", "run the service"),
     "call": ("service.cli.call", "place a call and follow it"),
     "replay": ("service.replay.cli", "play recorded calls"),
+    "matrix": ("service.replay.matrix", "play recorded calls with every fault in them"),
+    "cassette": ("service.cli.cassette", "show or redact a recorded call"),
     "twin": ("service.twin.cli", "an offline carrier"),
     "doctor": ("service.cli.doctor", "check every setting against the world"),
     "agents": ("service.cli.agents", "check agent files"),
@@ -28,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {name:8}{what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"  {name:10}{what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join(["usage: callbridge COMMAND [--help]", "", *lines])
 
 

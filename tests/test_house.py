@@ -20,6 +20,7 @@ LIVE = [
     "service.ai.base",
     "service.ai.missing",
     "service.calls",
+    "service.cassettes",
     "providers.base",
 ]
 
@@ -36,13 +37,14 @@ ARROWS = {
     "providers.telnyx": [*GROUND, "providers.base"],
     "providers.twilio": [*GROUND, "providers.base"],
     "providers.catalog": [*GROUND, "service.settings", "providers"],
-    "service.calls": [*RULES, "providers.base"],
+    "service.calls": [*RULES, "providers.base", "service.cassettes"],
     "service.bridge": LIVE,
     "service.page": LIVE,
     "service.app": ["service", "providers"],
     "service.twin": [*LIVE, "providers"],
     "service.cassettes": [*GROUND, "service.media"],
     "service.replay": ["service", "providers"],
+    "service.testing": ["service", "providers"],
     "service.cli": ["service", "providers"],
     "service.__main__": ["service", "providers"],
 }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -49,10 +50,8 @@ def routes(store: CallStore, metrics: Metrics, *, draining: Callable[[], bool]) 
     async def show_metrics(_request: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": metrics.content_type})
 
-    described = json.dumps(document()).encode()
-
     async def openapi(_request: Request) -> Response:
-        return Response(described, media_type="application/json")
+        return Response(_description(), media_type="application/json")
 
     return [
         Route("/healthz", healthz, methods=["GET"]),
@@ -61,6 +60,12 @@ def routes(store: CallStore, metrics: Metrics, *, draining: Callable[[], bool]) 
         Route("/openapi.json", openapi, methods=["GET"]),
         *(_file(path, name, media_type) for path, (name, media_type) in DOCS.items()),
     ]
+
+
+@cache
+def _description() -> bytes:
+    """Made when it is first asked for: a service that takes one call has no use for it."""
+    return json.dumps(document()).encode()
 
 
 def _file(path: str, name: str, media_type: str) -> Route:

@@ -26,6 +26,8 @@ HELD_LINES = 2000
 WINDOW_LOG = 17
 """128 KiB of history: base64 of sound does not repeat, and each call under way holds this."""
 
+TABLE_LOG = 14
+
 Order = tuple[int, int]
 """When, in ms of the service's clock, and which of those at the same time."""
 
@@ -54,7 +56,7 @@ class Writer:
         folder.mkdir(parents=True, exist_ok=True)
         self._part = folder / f"{sheet.name}.{os.getpid()}.part"
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            3, window_log=WINDOW_LOG, write_checksum=True
+            3, window_log=WINDOW_LOG, hash_log=TABLE_LOG, chain_log=TABLE_LOG, write_checksum=True
         )
         compressor = zstandard.ZstdCompressor(compression_params=parameters)
         self._pack = compressor.compressobj()

@@ -15,6 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from service.cassettes.cassette import Cassette, Line, Request, Response
 
+SETTLE_S = 1e-6
+"""No answer is there before all else that happens at the same time has happened."""
+
 _PLACES = ("/Calls.json", "/v2/calls")
 
 
@@ -34,7 +37,7 @@ class RecordedCarrier:
         request = await _read(http)
         self._told(request)
         response, delay_ms = self._answer(request)
-        await asyncio.sleep(delay_ms / 1000)
+        await asyncio.sleep(delay_ms / 1000 + SETTLE_S)
         body = response.body if isinstance(response.body, dict) else {"code": response.body}
         await JSONResponse(body, response.status)(scope, receive, send)
 

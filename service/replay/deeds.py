@@ -5,7 +5,7 @@ Pure. Whatever is new on every run, and means nothing by itself, is left out or 
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
@@ -14,10 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from service.cassettes.cassette import Lane, Line
+from service.core.audio import PCMU_8K, SILENCE_BYTE, Encoding, MediaFormat
 
 GAP_MS = 100
 """Sound that comes later than this after the last has been played begins a new stretch."""
-BYTES_PER_MS = 8
+UNDERRUN_MS = 10
+"""So late, and a carrier has nothing to play; less is lost in its buffer."""
 
 _EVENED = (
     (re.compile(r"(?<=/stream/)[0-9A-Za-z_.-]{16,}"), "{token}"),
@@ -41,13 +43,17 @@ class Deed(Struct, frozen=True):
     label: str
     at_ms: int
     content: Any
+    name: str | None = None  # to call it by, if not by its label
+
+    @property
+    def called(self) -> str:
+        """What to call it."""
+        return self.name or self.label
 
 
 def deeds(lines: Iterable[Line], lane: Lane) -> list[Deed]:
-    """What the bridge did in one lane, in order."""
-    ours = [line for line in lines if line.lane == lane and line.from_ == "bridge"]
-    if lane == "stream":
-        return _stream(ours)
+    """What the bridge did in one lane, in order; for the stream lane there is `stream_deeds`."""
+    ours = (line for line in lines if line.lane == lane and line.from_ == "bridge")
     return [deed for line in ours for deed in _deed(line)]
 
 
@@ -105,48 +111,114 @@ def _volatile(key: str) -> bool:
 # Streams -----------------------------------------------------------------------------------------
 
 
-def _stream(lines: Sequence[Line]) -> list[Deed]:
-    """Stretches of sound, clears and all else; of marks only that there are some."""
-    found: list[Deed] = []
-    sound: _Stretch | None = None
-    marked = False
-    for line in lines:
-        event = (line.message or {}).get("event")
-        if event == "mark":
-            if not marked:
-                found.append(Deed("stream", "marks", line.at_ms, {}))
-            marked = True
-        elif event == "media":
-            if sound is None or line.at_ms > sound.ends_ms + GAP_MS:
-                sound = _Stretch(line.at_ms, found)
-            sound.add(line)
-        else:
-            sound = None
-            found.append(Deed("stream", event or line.kind, line.at_ms, _other(line)))
-    return sorted(found, key=lambda deed: deed.label == "marks")
+class Stretch(Struct, frozen=True):
+    """Sound without a pause, as it plays at the other end."""
 
-
-class _Stretch:
-    """Sound without a gap: where it began, and how long it plays."""
-
-    def __init__(self, at_ms: int, found: list[Deed]) -> None:
-        self._at_ms = at_ms
-        self._found = found
-        self._slot = len(found)
-        self._length_ms = 0
-        found.append(self._deed())
+    at_ms: int
+    data: bytes
+    length_ms: int
 
     @property
     def ends_ms(self) -> int:
-        return self._at_ms + self._length_ms
+        """When it has been played."""
+        return self.at_ms + self.length_ms
 
-    def add(self, line: Line) -> None:
-        payload = ((line.message or {}).get("media") or {}).get("payload", "")
-        self._length_ms += len(base64.b64decode(payload)) // BYTES_PER_MS
-        self._found[self._slot] = self._deed()
 
-    def _deed(self) -> Deed:
-        return Deed("stream", "sound", self._at_ms, {"sound_ms": self._length_ms})
+def media_format(lines: Iterable[Line]) -> MediaFormat:
+    """What the bridge sends: the format that the carrier declared."""
+    for line in lines:
+        start = (line.message or {}).get("start")
+        if isinstance(start, dict):
+            told = start.get("mediaFormat") or start.get("media_format") or {}
+            encoding = _ENCODINGS.get(str(told.get("encoding", "")).lower(), Encoding.PCMU)
+            rate_hz = told.get("sampleRate") or told.get("sample_rate") or 8000
+            return MediaFormat(encoding, int(rate_hz))
+    return PCMU_8K
+
+
+_ENCODINGS = {
+    "audio/x-alaw": Encoding.PCMA,
+    "audio/x-l16": Encoding.L16,
+    "pcma": Encoding.PCMA,
+    "l16": Encoding.PCM16,
+    "g722": Encoding.G722,
+    "opus": Encoding.OPUS,
+}
+
+
+def stream_deeds(lines: Iterable[Line], sound: MediaFormat, *, every_mark: bool) -> list[Deed]:
+    """Stretches of sound, clears and all else; of marks each one, or only that there are some."""
+    found: list[Deed] = []
+    open_: _Open | None = None
+    marked: list[Deed] = []
+    for line in lines:
+        if line.lane != "stream" or line.from_ != "bridge":
+            continue
+        event = (line.message or {}).get("event")
+        if event == "media":
+            data = payload(line)
+            if open_ is None or line.at_ms > open_.ends_ms + GAP_MS:
+                open_ = _Open(line.at_ms, sound)
+                found.append(Deed("stream", "sound", line.at_ms, open_))
+            open_.add(line.at_ms, data)
+        elif event == "mark" and not every_mark:
+            marked = marked or [Deed("stream", "marks", line.at_ms, {})]
+        else:
+            open_ = open_ if event == "mark" else None
+            found.append(Deed("stream", event or line.kinds[0], line.at_ms, _other(line)))
+    return [*map(_closed, found), *marked]
+
+
+def _closed(deed: Deed) -> Deed:
+    if not isinstance(deed.content, _Open):
+        return deed
+    return Deed(deed.lane, deed.label, deed.at_ms, deed.content.stretch())
+
+
+class _Open:
+    """A stretch that may go on."""
+
+    def __init__(self, at_ms: int, sound: MediaFormat) -> None:
+        self._at_ms = at_ms
+        self._format = sound
+        self._parts: list[bytes] = []
+        self._bytes = 0
+
+    @property
+    def ends_ms(self) -> int:
+        return self._at_ms + self._format.duration_ms(self._bytes)
+
+    def add(self, at_ms: int, data: bytes) -> None:
+        """The next message; the far end is silent when it comes after the last was played."""
+        late_ms = at_ms - self.ends_ms
+        if late_ms >= UNDERRUN_MS:
+            self._append(silence(self._format, late_ms))
+        self._append(data)
+
+    def stretch(self) -> Stretch:
+        """As far as it went."""
+        return Stretch(self._at_ms, b"".join(self._parts), self.ends_ms - self._at_ms)
+
+    def _append(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._bytes += len(data)
+
+
+def silence(sound: MediaFormat, length_ms: int) -> bytes:
+    """So much of nothing, in this format."""
+    per_second = sound.duration_ms(1_000_000) or 1
+    size_bytes = 1_000_000 * length_ms // per_second
+    return SILENCE_BYTE.get(sound.encoding, b"\x00") * (size_bytes // 2 * 2)
+
+
+def payload(line: Line) -> bytes:
+    """The bytes of a media message; none when there are none to be had."""
+    media = (line.message or {}).get("media")
+    payload = media.get("payload") if isinstance(media, dict) else None
+    try:
+        return base64.b64decode(payload or "")
+    except (ValueError, TypeError):  # the bridge under test may send anything
+        return b""
 
 
 def _other(line: Line) -> Any:

@@ -7,13 +7,11 @@ carrier repeats them: whatever a cassette's carrier says has to be put into toda
 import html
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from service.cassettes.cassette import Cassette, Line
-
-T = TypeVar("T")
 
 _NAMES = {
     "call": re.compile(r"\bcall_[0-9A-HJKMNP-TV-Z]{26}\b"),
@@ -63,16 +61,13 @@ class Names:
         for match in _STREAM_URL.finditer(html.unescape(text)):
             self.stream_url = match[0]
 
-    def translate(self, recorded: T) -> T:
-        """What was recorded, in today's names as far as they are known."""
+    def translate(self, text: str) -> str:
+        """What was recorded, as JSON, in today's names as far as they are known."""
         pairs = [
             (name, self.current[kind])
             for kind, name in self._recorded.items()
             if self.current.get(kind, name) != name
         ]
-        if not pairs:
-            return recorded
-        text = msgspec.json.encode(recorded).decode()
         for before, now in sorted(pairs, key=lambda pair: -len(pair[0])):  # one is in the other
             text = text.replace(before, now)
-        return msgspec.json.decode(text, type=type(recorded))
+        return text

@@ -7,10 +7,11 @@ was recorded. What the bridge does is written down in the shape of a cassette an
 import asyncio
 import base64
 import contextlib
-import itertools
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -25,9 +26,13 @@ from service.twin.socket import Dial, Socket, SocketGone, UpgradeRefused
 
 PATIENCE_S = 0.5
 """How long the carrier waits for an answer that stood here when the call was recorded."""
+SETTLE_S = 1e-6
+"""A moment: on virtual time it passes when nothing else is left to happen."""
 NO_ANSWER = 0
 
+_ROUNDING = 1e-4
 _MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z")
+_MAIL_MOMENT = re.compile(r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000")
 
 T = TypeVar("T")
 
@@ -64,7 +69,7 @@ class Player:
         self._dial = dial
         self._public_url = public_url
         self._names = Names(cassette.lines)
-        self._began_s = 0.0
+        self._began_s = self._last_s = 0.0
         self._began_at = datetime.now(UTC)
         self._shift = timedelta()
         self._news = asyncio.Event()
@@ -86,7 +91,8 @@ class Player:
                 due += 1
             elif line.from_ == "carrier" and line.lane != "rest":
                 await self._sleep_until(line.at_ms)
-                await self._catch_up(due)
+                if self._done + self._given_up < due:
+                    await self._catch_up(due)
                 await self._perform(line)
         await asyncio.sleep(AFTERWARDS_S)
         await self._finish()
@@ -96,10 +102,21 @@ class Player:
         self._names.learn(request)
         self._log("rest", request=request)
 
+    def told_engine(self, line: Line) -> None:
+        """The bridge has told its engine this."""
+        self._log("engine", event=line.event)
+
     # The carrier's side ------------------------------------------------------------------------
 
     async def _sleep_until(self, at_ms: int) -> None:
-        wait_s = self._began_s + at_ms / 1000 - asyncio.get_running_loop().time()
+        """Until then and a moment, in which all that is due at the same time happens first.
+
+        The next line of the same millisecond comes a moment later: on virtual time what one line
+        brings about is over before the next, in however many steps of the loop it happens.
+        """
+        due_s = max(self._began_s + at_ms / 1000, self._last_s) + SETTLE_S
+        self._last_s = due_s
+        wait_s = due_s - asyncio.get_running_loop().time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
 
@@ -111,6 +128,7 @@ class Player:
                     self._news.clear()
                     await self._news.wait()
         self._given_up = max(self._given_up, due - self._done)
+        await asyncio.sleep(SETTLE_S)
 
     async def _perform(self, line: Line) -> None:
         if line.request is not None:
@@ -122,21 +140,26 @@ class Player:
         elif line.close is not None:
             await self._line.leave(line.close.code)
         elif line.message is not None:
-            await self._line.send(self._today(line.message))
+            await self._line.send(line.message, self._today_text(line.message))
         else:
             await self._line.send_raw(line.text or "")
 
     def _today(self, recorded: T) -> T:
         """In the names and the time of this run."""
-        translated = self._names.translate(recorded)
+        return msgspec.json.decode(self._today_text(recorded), type=type(recorded))
+
+    def _today_text(self, recorded: Any) -> str:
+        text = self._names.translate(msgspec.json.encode(recorded).decode())
         if not self._shift:
-            return translated
-        text = msgspec.json.encode(translated).decode()
-        return msgspec.json.decode(_MOMENT.sub(self._later, text), type=type(recorded))
+            return text
+        return _MAIL_MOMENT.sub(self._mail_later, _MOMENT.sub(self._later, text))
 
     def _later(self, match: re.Match[str]) -> str:
         moment = datetime.fromisoformat(match[0]) + self._shift
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def _mail_later(self, match: re.Match[str]) -> str:
+        return format_datetime(parsedate_to_datetime(match[0]) + self._shift)
 
     async def _place(self, order: JsonObject) -> None:
         answer = await self._http.post("/v1/calls", json=order)
@@ -213,10 +236,13 @@ class _MediaLine:
         self._now_ms = now_ms
         self._log = log
         self._start: JsonObject = {}
-        self._playback = Playback(now_ms())
+        self._began_ms = now_ms()
+        self._playback = Playback(self._began_ms)
+        self._played = asyncio.Event()  # up to a mark
+        self._timer: asyncio.TimerHandle | None = None
         self._left = False
 
-    async def send(self, message: JsonObject) -> None:
+    async def send(self, message: JsonObject, today: str) -> None:
         """Send what the carrier sent; of its marks today's in place of those of then."""
         match message.get("event"):
             case "mark":
@@ -225,7 +251,7 @@ class _MediaLine:
                 self._start = message
             case _:
                 pass
-        await self.send_raw(msgspec.json.encode(message).decode())
+        await self.send_raw(today)
 
     async def send_raw(self, text: str) -> None:
         """Send this; lost when the bridge has closed the socket."""
@@ -237,20 +263,30 @@ class _MediaLine:
         if self._left:
             return
         self._left = True
+        self._played.set()
         if code in (None, 1006):
             await self._socket.abort()
         else:
             await self._socket.close(code)
 
     async def keep_time(self) -> None:
-        """Return marks as their sound has been played, as often as a carrier sends a frame."""
-        began_s = asyncio.get_running_loop().time()
-        for frame in itertools.count(1):
-            due_s = began_s + frame * FRAME_MS / 1000
-            await asyncio.sleep(max(0.0, due_s - asyncio.get_running_loop().time()))
-            if self._left:
-                return
+        """Return marks as their sound has been played."""
+        while not self._left:
+            await self._played.wait()
+            self._played.clear()
             await self._return(self._playback.advance(self._now_ms()))
+            self._wait_for_mark()
+
+    def _wait_for_mark(self) -> None:
+        """A carrier looks for marks that were reached as often as it sends a frame."""
+        if self._timer is not None:
+            self._timer.cancel()
+        due_ms = self._playback.next_mark_ms
+        if due_ms is None or self._left:
+            return
+        frames = math.ceil((due_ms - self._began_ms) / FRAME_MS - _ROUNDING)
+        wait_ms = self._began_ms + frames * FRAME_MS - self._now_ms()
+        self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._played.set)
 
     async def read(self) -> None:
         """Take down what the bridge says until it closes, and play it."""
@@ -275,8 +311,10 @@ class _MediaLine:
                 await self._return(self._playback.queue(base64.b64decode(payload), now_ms))
             case {"event": "mark", "mark": {"name": str(name)}}:
                 await self._return(self._playback.mark(name, now_ms))
+                self._wait_for_mark()
             case {"event": "clear"}:
                 await self._return(self._playback.clear(now_ms))
+                self._wait_for_mark()
             case _:
                 pass
 

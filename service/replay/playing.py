@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import uvicorn
@@ -19,6 +20,7 @@ from service.cassettes.cassette import Cassette, Line
 from service.replay.carrier import RecordedCarrier
 from service.replay.hands import TelnyxHand, TwilioHand
 from service.replay.player import Hand, Player
+from service.replay.recorded_engine import RecordedEngine, needs_no_engine
 from service.replay.stage import (
     AUTH_TOKEN,
     PUBLIC_URL,
@@ -35,11 +37,22 @@ from service.twin.telnyx_webhooks import Webhooks
 SEED = 1
 
 
-def play_inside(cassette: Cassette, *, agents: Path, real_time: bool = False) -> list[Line]:
-    """What the service of this process did."""
+def play_inside(
+    cassette: Cassette,
+    *,
+    agents: Path,
+    real_time: bool = False,
+    engine: Literal["recorded", "live"] = "recorded",
+) -> list[Line]:
+    """What the service of this process did.
+
+    Of the engine it hears what the cassette's said; `live`, or a cassette without an engine lane:
+    what the agent's own says today.
+    """
+    recorded = engine == "recorded" and needs_no_engine(cassette.lines)
     loop = asyncio.SelectorEventLoop if real_time else VirtualLoop
     with only_errors_logged(), asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(_play_inside(cassette, agents))
+        return runner.run(_play_inside(cassette, agents, recorded=recorded))
 
 
 def play_outside(
@@ -49,18 +62,26 @@ def play_outside(
     return asyncio.run(_play_outside(cassette, url, listener, env))
 
 
-async def _play_inside(cassette: Cassette, agents: Path) -> list[Line]:
-    carrier = _LateCarrier()
-    service = open_service(agents=agents, carriers=carrier, chance=random.Random(SEED))
+async def _play_inside(cassette: Cassette, agents: Path, *, recorded: bool) -> list[Line]:
+    carrier = LateCarrier()
+    engine = RecordedEngine(cassette.lines) if recorded else None
+    service = open_service(
+        agents=agents,
+        carriers=carrier,
+        chance=random.Random(SEED),
+        engines=engine.under_all_names() if engine is not None else None,
+    )
     async with service as app, inside(app) as http:
         player = Player(
             cassette,
-            _hand(cassette, http, stage_time, auth_token=AUTH_TOKEN),
+            hand_for(cassette, http, stage_time, auth_token=AUTH_TOKEN),
             http=http,
             dial=dial_app(app),
             public_url=PUBLIC_URL,
         )
         carrier.app = RecordedCarrier(cassette, player.commanded)
+        if engine is not None:
+            engine.tap = player.told_engine
         await player.play(stage_time)
     return player.lines
 
@@ -74,7 +95,7 @@ async def _play_outside(
         token = env.get("TWILIO_AUTH_TOKEN") or AUTH_TOKEN
         player = Player(
             cassette,
-            _hand(cassette, http, _now, auth_token=token),
+            hand_for(cassette, http, _now, auth_token=token),
             http=http,
             dial=dial_network,
             public_url=url,
@@ -90,9 +111,10 @@ async def _play_outside(
     return player.lines
 
 
-def _hand(
+def hand_for(
     cassette: Cassette, http: httpx.AsyncClient, utc: Callable[[], datetime], *, auth_token: str
 ) -> Hand:
+    """The hand of the cassette's carrier."""
     if cassette.header.provider == "twilio":
         return TwilioHand(auth_token)
     return TelnyxHand(Webhooks(http, TELNYX_SEED, utc))
@@ -102,10 +124,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class _LateCarrier:
+class LateCarrier:
     """Stands in the service's way to the carrier until there is one."""
 
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As the carrier does it."""
         await self.app(scope, receive, send)

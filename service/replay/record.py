@@ -1,49 +1,15 @@
-"""From a twin's record of a call to a cassette: its lines, and what was written into the store.
+"""What the store holds of a call, read through the REST API, as lines of a cassette."""
 
-Numbers on a stage are fictional and its voices synthetic, so what comes of it may be shown.
-"""
-
-import asyncio
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import httpx
-import msgspec
 
-from service.cassettes.cassette import VERSION, Cassette, Happening, Header, Line
-from service.twin.record import CallRecord
+from service.cassettes.cassette import Happening, Line
 
 AFTERWARDS_S = 3.0
 """How long after a call its last entries may still be written."""
-
-
-async def cassette_of(
-    record: CallRecord,
-    http: httpx.AsyncClient,
-    *,
-    now: datetime,
-    title: str,
-    agent: str,
-    order: dict[str, Any] | None = None,
-) -> Cassette:
-    """A stage's call that has just ended; `http` asks the service, `now` is its time of day."""
-    began_at = now - timedelta(milliseconds=record.now_ms())
-    await asyncio.sleep(AFTERWARDS_S)
-    calls = (await http.get("/v1/calls")).json()["calls"]
-    entries = await events_of(http, calls[0]["call_id"]) if calls else []
-    lines = msgspec.convert(record.lines, list[Line])
-    happened = sorted([*lines, *store_lines(entries, began_at)], key=lambda line: line.at_ms)
-    header = Header(
-        cassette=VERSION,
-        provider="twilio" if record.provider == "twilio" else "telnyx",
-        title=title,
-        agent=agent,
-        redacted=True,
-        began_at=began_at,
-        order=order,
-    )
-    return Cassette(header, tuple(happened))
 
 
 async def events_of(http: httpx.AsyncClient, call_id: str) -> list[dict[str, Any]]:

@@ -10,16 +10,22 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import structlog
 from msgspec import Struct
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.app import create_app
+from service.agents import Voice
+from service.ai.base import Engine
+from service.ai.offline import speech
+from service.ai.offline.espeak import Espeak
+from service.app import APOLOGY, AroundEngine, create_app
 from service.clock import Clock, Ids
 from service.settings import Settings
 from service.twin.socket import dial_app
@@ -44,6 +50,7 @@ ENVIRONMENT = {
     "TELNYX_PUBLIC_KEY": TELNYX_PUBLIC_KEY,
     "TELNYX_CONNECTION_ID": CONNECTION_ID,
     "TELNYX_API_BASE": "http://telnyx.stage/v2",
+    "CALLBRIDGE_CASSETTES": "off",
 }
 
 
@@ -63,17 +70,41 @@ async def open_service(
     carriers: ASGIApp,
     settings: Mapping[str, str] | None = None,
     chance: random.Random,
+    redis: Redis | None = None,
+    around_engine: AroundEngine | None = None,
+    engines: Mapping[str, Engine] | None = None,
 ) -> AsyncIterator[Starlette]:
-    """The service, started, with `carriers` as all that its REST commands can reach."""
+    """The service, started, with `carriers` as all that its REST commands can reach.
+
+    `redis`, `around_engine` and `engines` as in `create_app`.
+    """
     clock = Clock(EPOCH)
     app = create_app(
         Settings.load({**ENVIRONMENT, "CALLBRIDGE_AGENTS": str(agents), **(settings or {})}),
         clock=clock,
         ids=Ids(clock, chance.randbytes),
         carrier_transport=httpx.ASGITransport(carriers),
+        redis=redis,
+        around_engine=around_engine,
+        engines=engines,
+        apology_pcm16_8k=b"" if engines is None else _apology(),
     )
     async with app.router.lifespan_context(app):
         yield app
+
+
+@cache
+def _apology() -> bytes:
+    """What the service's own engine would have said, without its processes."""
+    voice = Voice()
+    spoken = speech.say(
+        Espeak(),
+        APOLOGY,
+        voice=voice.name,
+        words_per_minute=voice.words_per_minute,
+        pitch=voice.pitch,
+    )
+    return spoken.pcm
 
 
 def inside(app: Starlette) -> httpx.AsyncClient:

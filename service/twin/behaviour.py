@@ -5,7 +5,7 @@ All chance comes from the generator that is handed in, so that a run can be repe
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -20,16 +20,43 @@ _WAIT_FOR_RECEIPT_S = 2.0  # a call does not stand still for a slow callback
 Result = Literal["answered", "busy", "no-answer", "rejected", "not-found", "failed"]
 
 
+class RestFault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a REST request goes wrong: hang, html or status (429, 500, ...)."""
+
+    kind: Literal["hang", "html", "status"]
+    status: int = 500
+    executes: bool = False  # the command is carried out, only its answer goes wrong
+    retry_after_s: int | None = None
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """What becomes of a call that the bridge places."""
 
     result: Result = "answered"
     ring_ms: int = 1000
-    steps: tuple[Step, ...] = ()  # what the person does after answering
+    steps: Iterable[Step] = ()  # what the person does after answering
     machine: str = "human"  # what answering machine detection finds, in the carrier's word
+    rest: RestFault | None = None  # what becomes of the command that places it
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+Signing = Literal["good", "missing", "wrong_key", "changed", "other_url", "old"]
+
+
+class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the carrier, or somebody in its name, does wrong on one call; nothing by default.
+
+    `signature` of webhooks: changed after it was made, made for another URL (Twilio), or ten
+    minutes old (Telnyx). `socket`: unsigned comes without the carrier's own key, forged without it
+    and with another token than the bridge gave. `start`: never, or for a call that is another.
+    """
+
+    signature: Signing = "good"
+    socket: Literal["good", "unsigned", "forged"] = "good"
+    start: Literal["good", "never", "foreign"] = "good"
+    noise: bool = False  # comfort noise at -35 dB wherever the person is silent
+
+
+class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How callbacks travel: `copies` of each, each late by a random time between two bounds.
 
     `hold`: all that the call can do without are kept until it is over, and then come at once, in
@@ -39,15 +66,6 @@ class Delivery(Struct, frozen=True, kw_only=True):
     copies: int = 1
     delay_ms: tuple[int, int] = (0, 0)
     hold: bool = False
-
-
-class RestFault(Struct, frozen=True, kw_only=True):
-    """How the next REST request goes wrong: hang, html or status (429, 500, ...)."""
-
-    kind: Literal["hang", "html", "status"]
-    status: int = 500
-    executes: bool = False  # the command is carried out, only its answer goes wrong
-    retry_after_s: int | None = None
 
 
 class Courier:

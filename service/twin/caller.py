@@ -1,19 +1,24 @@
 """A scripted person on the line: steps in code, turned into 20 ms of mu-law at a time.
 
-Pure: each tick hands in what was just heard and takes out what the person does. A caller without
-steps left stays on the line in silence.
+Pure: each tick hands in what was just heard and takes out what the person does. A step is asked
+for when the one before is done, so steps may be made up as the call goes; a caller without steps
+left stays on the line in silence.
 """
 
 import audioop
+import itertools
+import random
+import struct
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from service.core.audio import FRAME_MS
-from service.media.g711 import PCMU_SILENCE, decode_pcmu
+from service.media.g711 import PCMU_SILENCE, decode_pcmu, encode_pcmu
 
 FRAME_BYTES = 160
 _LOUD_RMS = 200  # of 16 bit samples: above comfort noise (about -44 dB), below any spoken word
+_NOISE_RMS = 32768 * 10 ** (-35 / 20)  # as live lines were measured
 
 
 # Steps -----------------------------------------------------------------------------------------
@@ -76,12 +81,30 @@ class Redial(Struct, frozen=True):
 
 
 class Disturb(Struct, frozen=True):
-    """From here on every n-th frame is lost, sent twice, or sent `late_by` frames late; 0: none."""
+    """From here on every n-th frame is lost, sent twice, or sent `late_by` frames late; 0: none.
+
+    `bunch`: frames come so many at a time. Marks are lost, or come back `marks_late_ms` late.
+    """
 
     drop_every: int = 0
     repeat_every: int = 0
     late_every: int = 0
     late_by: int = 1
+    bunch: int = 0
+    lose_marks: bool = False
+    marks_late_ms: int = 0
+
+
+class Freeze(Struct, frozen=True):
+    """The network is gone and nobody notices: for so long nothing is sent and nothing is read."""
+
+    ms: int
+
+
+class Raw(Struct, frozen=True):
+    """The carrier sends this text on the media socket, whatever it is."""
+
+    text: str
 
 
 Step = (
@@ -95,6 +118,8 @@ Step = (
     | DropSocket
     | Redial
     | Disturb
+    | Freeze
+    | Raw
 )
 
 
@@ -120,20 +145,24 @@ class Remark(Struct, frozen=True):
     text: str = ""
 
 
-Act = Frame | Key | Remark | HangUp | DropSocket | Redial | Disturb
+Act = Frame | Key | Remark | HangUp | DropSocket | Redial | Disturb | Freeze | Raw
 
 
 class Caller:
-    """One person, one call."""
+    """One person, one call. With `noise` there is a faint rush wherever the person is silent."""
 
-    def __init__(self, steps: Iterable[Step] = ()) -> None:
+    def __init__(self, steps: Iterable[Step] = (), *, noise: bool = False) -> None:
         self._ears = _Ears()
-        self._acts = _perform(tuple(steps), self._ears)
+        self._acts = _perform(steps, self._ears)
+        self._rush = itertools.cycle(_rush()) if noise else itertools.repeat(_QUIET)
 
     def tick(self, heard: bytes) -> list[Act]:
         """The next 20 ms, after having heard `heard` (PCMU) in the last 20."""
         self._ears.listen(heard)
-        return next(self._acts)
+        return [
+            Frame(next(self._rush)) if isinstance(act, Frame) and act.pcmu is _QUIET else act
+            for act in next(self._acts)
+        ]
 
 
 class _Ears:
@@ -154,7 +183,7 @@ class _Ears:
         self.speaking_ms = self.quiet_ms = 0
 
 
-def _perform(steps: tuple[Step, ...], ears: _Ears) -> Iterator[list[Act]]:
+def _perform(steps: Iterable[Step], ears: _Ears) -> Iterator[list[Act]]:
     held: list[Act] = []  # acts that take no time go out with the next frame
     for step in steps:
         for acts in _act(step, ears):
@@ -169,6 +198,15 @@ def _perform(steps: tuple[Step, ...], ears: _Ears) -> Iterator[list[Act]]:
 
 
 _QUIET = PCMU_SILENCE * FRAME_BYTES
+
+
+def _rush() -> list[bytes]:
+    """Half a second of noise, frame by frame; the same on every call."""
+    chance = random.Random(1)
+    count = FRAME_BYTES * 25
+    samples = [round(chance.gauss(0.0, _NOISE_RMS)) for _ in range(count)]
+    sound = encode_pcmu(struct.pack(f"<{count}h", *samples))
+    return [sound[at : at + FRAME_BYTES] for at in range(0, count, FRAME_BYTES)]
 
 
 def _act(step: Step, ears: _Ears) -> Iterator[list[Act]]:
@@ -188,7 +226,7 @@ def _act(step: Step, ears: _Ears) -> Iterator[list[Act]]:
             for digit in digits:
                 yield [Remark("presses", digit), Key(digit)]
                 yield from _quiet(gap_ms)
-        case HangUp() | DropSocket() | Redial() | Disturb():
+        case HangUp() | DropSocket() | Redial() | Disturb() | Freeze() | Raw():
             yield [step]
 
 

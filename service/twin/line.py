@@ -22,8 +22,10 @@ from service.twin.caller import (
     Disturb,
     DropSocket,
     Frame,
+    Freeze,
     HangUp,
     Key,
+    Raw,
     Redial,
     Remark,
 )
@@ -117,6 +119,10 @@ class Line:
         self._faults = Disturb()
         self._frames = 0
         self._late: list[tuple[int, JsonObject]] = []  # (with which frame to send, message)
+        self._bunch: list[JsonObject] = []  # frames that wait for others
+        self._late_marks: list[tuple[float, Echo]] = []  # (when to send, mark)
+        self._thawed = asyncio.Event()
+        self._thawed.set()
         self._ear_at = 0  # position in the playback up to which the person has listened
         self._stopped = asyncio.get_running_loop().create_future()
         self._sending = asyncio.Lock()  # messages leave in the order of their numbers
@@ -187,6 +193,7 @@ class Line:
             await asyncio.sleep(max(0.0, due_s - loop.time()))
             try:
                 await self._return(self._stream.playback.advance(self._record.now_ms()))
+                await self._return_late_marks()
                 for act in self._caller.tick(self._listen()):
                     if isinstance(act, HangUp | DropSocket | Redial):
                         self._record.remark(_REMARKS[type(act)], "")
@@ -201,7 +208,7 @@ class Line:
         self._ear_at = self._stream.playback.position
         return heard
 
-    async def _perform(self, act: Frame | Key | Remark | Disturb) -> None:
+    async def _perform(self, act: Frame | Key | Remark | Disturb | Freeze | Raw) -> None:
         match act:
             case Frame(pcmu):
                 await self._send_frame(pcmu)
@@ -214,6 +221,14 @@ class Line:
                 self._record.remark(kind, text)
             case Disturb():
                 self._faults = act
+            case Freeze(ms):
+                self._thawed.clear()
+                await asyncio.sleep(ms / 1000)
+                self._thawed.set()
+            case Raw(text):
+                async with self._sending:
+                    self._record.log("stream", "carrier", **_as_line(text))
+                    await self._socket.send(text)
 
     async def _send_frame(self, pcmu: bytes) -> None:
         self._frames += 1
@@ -226,9 +241,13 @@ class Line:
                 if _every(faults.late_every, number):
                     self._late.append((number + faults.late_by, message))
                 else:
-                    for _ in range(2 if _every(faults.repeat_every, number) else 1):
-                        await self._send(message)
+                    copies = 2 if _every(faults.repeat_every, number) else 1
+                    self._bunch += [message] * copies
                     self._stream.frames_sent += 1
+            if len(self._bunch) >= faults.bunch:
+                for message in self._bunch:
+                    await self._send(message)
+                self._bunch.clear()
             due = [message for at, message in self._late if at <= number]
             self._late = [(at, message) for at, message in self._late if at > number]
             for message in due:
@@ -238,6 +257,7 @@ class Line:
 
     async def _read(self) -> None:
         async for message in self._socket:
+            await self._thawed.wait()
             self._record.log("stream", "bridge", **_as_line(message))
             for order in self._dialect.accept(message):
                 await self._obey(order)
@@ -249,6 +269,7 @@ class Line:
         match order:
             case Play(data):
                 await self._return(playback.queue(data, now_ms))
+                self._stream.most_queued_ms = max(self._stream.most_queued_ms, playback.queued_ms)
             case PlaceMark(name):
                 await self._return(playback.mark(name, now_ms))
             case Clear():
@@ -266,6 +287,23 @@ class Line:
                 await self._send(message)
 
     async def _return(self, echoes: list[Echo]) -> None:
+        if self._faults.lose_marks:
+            return
+        if self._faults.marks_late_ms:
+            due_ms = self._record.now_ms() + self._faults.marks_late_ms
+            self._late_marks += [(due_ms, echo) for echo in echoes]
+            return
+        await self._send_marks(echoes)
+
+    async def _return_late_marks(self) -> None:
+        if not self._late_marks:
+            return
+        now_ms = self._record.now_ms()
+        due = [echo for at_ms, echo in self._late_marks if at_ms <= now_ms]
+        self._late_marks = self._late_marks[len(due) :]
+        await self._send_marks(due)
+
+    async def _send_marks(self, echoes: list[Echo]) -> None:
         with contextlib.suppress(SocketGone):
             async with self._sending:
                 for echo in echoes:
@@ -282,6 +320,23 @@ async def send(socket: Socket, record: CallRecord, message: JsonObject) -> None:
     record.log("stream", "carrier", message=message)
     with contextlib.suppress(SocketGone):
         await socket.send(msgspec.json.encode(message).decode())
+
+
+async def await_close(socket: Socket, record: CallRecord, *, patience_s: float) -> LineEnd:
+    """Watch a socket that never got its `start`; after `patience_s` it is the carrier's to close.
+
+    What a bridge says on it goes nowhere, and stands in the record.
+    """
+    try:
+        async with asyncio.timeout(patience_s):
+            async for message in socket:
+                record.log("stream", "bridge", **_as_line(message))
+    except TimeoutError:
+        record.log("stream", "carrier", close={"code": 1000})
+        await socket.close()
+        return LineEnd("hangup")
+    record.log("stream", "bridge", close={"code": socket.close_code})
+    return LineEnd("closed", socket.close_code)
 
 
 async def drain(socket: Socket, record: CallRecord, stream: StreamRecord) -> None:

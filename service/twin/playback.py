@@ -82,6 +82,22 @@ class Playback:
         return echoes
 
     @property
+    def next_mark_ms(self) -> float | None:
+        """When the first of the waiting marks is reached; None when none waits."""
+        position = len(self._timeline)
+        for item in self._queue:
+            if isinstance(item, str):
+                return self._at_ms(position)
+            position += len(item)
+        return None
+
+    @property
+    def queued_ms(self) -> float:
+        """How much sound waits to be played."""
+        waiting = sum(len(item) for item in self._queue if isinstance(item, bytes))
+        return waiting / self._bytes_per_ms
+
+    @property
     def position(self) -> int:
         """How many bytes the timeline holds."""
         return len(self._timeline)

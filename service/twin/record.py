@@ -33,6 +33,15 @@ class Remarked(Struct, frozen=True):
     text: str
 
 
+class Receipt(Struct, frozen=True):
+    """What a webhook was answered; `what`: its path or event. `status` 0: nothing, in time."""
+
+    at_ms: int
+    what: str
+    status: int
+    took_ms: int
+
+
 class StreamRecord(Struct):
     """One media socket of the call. Times are ms since the call began."""
 
@@ -43,6 +52,7 @@ class StreamRecord(Struct):
     echoes: list[Echo] = field(default_factory=list)
     clears_at_ms: list[int] = field(default_factory=list)
     frames_sent: int = 0
+    most_queued_ms: float = 0.0  # of the bridge's sound that waited to be played
     ended: str = ""  # hangup, stopped, dropped, redial, closed by the bridge
     close_code: int | None = None
 
@@ -78,6 +88,7 @@ class CallRecord:
         self.lines: list[dict[str, Any]] = []
         self.warnings: list[Warned] = []
         self.remarks: list[Remarked] = []
+        self.receipts: list[Receipt] = []
         self.streams: list[StreamRecord] = []
         self.digits_sent: list[str] = []  # by a REST command
         self.status = ""  # how it ended, in the carrier's word

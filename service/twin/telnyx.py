@@ -102,13 +102,20 @@ class TelnyxTwin:
         return [warned for record in self.records for warned in record.warnings]
 
     async def call(
-        self, to: str, from_: str, steps: Iterable[Step], *, patience_ms: int = 30_000
+        self,
+        to: str,
+        from_: str,
+        steps: Iterable[Step],
+        *,
+        patience_ms: int = 30_000,
+        webhook_url: str = "",
     ) -> CallRecord:
         """Call the bridge and see it through to the last webhook.
 
-        The person gives up when nobody answers for `patience_ms`.
+        The person gives up when nobody answers for `patience_ms`. `webhook_url`: of this call, in
+        place of the application's.
         """
-        order = {"webhook_url": self._webhook_url}
+        order = {"webhook_url": webhook_url or self._webhook_url}
         call = self._new("inbound", to, from_, steps, order)
         await call.ring_in(patience_ms)
         return call.record

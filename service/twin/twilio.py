@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -95,13 +96,21 @@ class TwilioTwin:
         return [warned for record in self.records for warned in record.warnings]
 
     async def call(
-        self, to: str, from_: str, steps: Iterable[Step], *, abandon: bool = False
+        self,
+        to: str,
+        from_: str,
+        steps: Iterable[Step],
+        *,
+        abandon: bool = False,
+        voice_url: str = "",
     ) -> CallRecord:
         """Call the bridge and see it through to the last callback.
 
         With `abandon` the person gives up while the bridge still answers the voice webhook.
+        `voice_url`: of this call, in place of the account's.
         """
-        call = self._new("inbound", to, from_, steps, self._voice)
+        plan = structs.replace(self._voice, url=voice_url) if voice_url else self._voice
+        call = self._new("inbound", to, from_, steps, plan)
         await call.ring_in(abandon=abandon)
         return call.record
 
@@ -122,8 +131,7 @@ class TwilioTwin:
             watch=self._watch,
             keep_media=self._keep_media,
         )
-        steps = tuple(steps)
-        if any(isinstance(step, Redial) for step in steps):
+        if isinstance(steps, Sequence) and any(isinstance(step, Redial) for step in steps):
             raise ValueError("Twilio never dials a second socket for a stream")
         courier = Courier(self.delivery, self._chance)
         call = TwilioCall(self._account, record, Caller(steps), plan=plan, courier=courier)

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from service.cassettes.files import read, write
 from service.replay.cli import main
 from tests.replay.fixtures import AGENTS, BUSY, INTERRUPTS
 
@@ -35,9 +37,11 @@ def test_a_difference_is_exit_code_1_shown_and_written(
     assert "differs in 1 place" in shown
     assert "wrong: call.ended.outcome" in shown
     assert f"{BUSY}: same" in shown
-    [file] = out.iterdir()
-    assert file.name == f"telnyx-{BUSY.stem}.diff.txt"
-    assert file.read_text("utf-8").strip() in shown
+    [text, page] = sorted(out.iterdir())
+    assert text.name == f"telnyx-{BUSY.stem}.diff.txt"
+    assert text.read_text("utf-8").strip() in shown
+    assert page.name == f"telnyx-{BUSY.stem}.html"
+    assert "wrong: call.ended.outcome" in page.read_text("utf-8")
 
 
 def test_a_machine_reads_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +51,7 @@ def test_a_machine_reads_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert told["same"] is False
     assert {d["what"] for d in told["differences"]} == {"turn.user.text"}
     assert {d["expected"] for d in told["differences"]} == {"who are you"}
+    assert "service/core/dialog.py" in told["differences"][0]["rule"]
 
 
 def test_nothing_is_played_when_one_cassette_has_faults(
@@ -59,7 +64,46 @@ def test_nothing_is_played_when_one_cassette_has_faults(
     faults = err.splitlines()
     assert all("shop" in fault for fault in faults[:-2])
     assert "No such file" in faults[-2]
-    assert "expected a .jsonl file" in faults[-1]
+    assert "expected a .jsonl or .jsonl.zst file" in faults[-1]
+
+
+def test_a_build_gets_a_report_of_every_call_and_a_case_for_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = copy_with(BUSY, '"outcome":"busy"', '"outcome":"completed"', tmp_path)
+    packed = tmp_path / "packed.jsonl.zst"
+    write(packed, read(BUSY))
+    html, junit = tmp_path / "html", tmp_path / "build" / "junit.xml"
+    arguments = [str(changed), str(packed), "--html", str(html), "--junit", str(junit), *AGENT]
+    assert main(arguments) == 1
+    assert "packed.jsonl.zst: same" in capsys.readouterr().out
+    names = [file.name for file in sorted(html.iterdir())]
+    assert names == [f"telnyx-{BUSY.stem}.html", "telnyx-packed.html"]
+    [failed, fine] = ElementTree.parse(junit).iter("testcase")
+    assert failed.get("name") == BUSY.stem
+    assert "wrong: call.ended.outcome" in (failed[0].text or "")
+    assert (fine.get("name"), len(fine)) == ("packed", 0)
+
+
+def test_a_build_is_told_of_a_cassette_that_cannot_be_read(tmp_path: Path) -> None:
+    broken = copy_with(BUSY, '"lane":"store"', '"lane":"shop"', tmp_path)
+    junit = tmp_path / "junit.xml"
+    assert main([str(broken), "--junit", str(junit), *AGENT]) == 2
+    [case] = ElementTree.parse(junit).iter("testcase")
+    assert case[0].tag == "error"
+    assert "shop" in (case[0].text or "")
+
+
+def test_a_tolerance_can_be_narrowed_from_outside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = copy_with(
+        BUSY, '{"at_ms":800,"lane":"store"', '{"at_ms":890,"lane":"store"', tmp_path
+    )
+    assert main([str(changed), *AGENT]) == 0
+    assert main([str(changed), "--tolerance", "store=20", *AGENT]) == 1
+    assert "early: call.ended, by 90 ms" in capsys.readouterr().out
+    assert main([str(changed), "--exact", *AGENT]) == 1
 
 
 def test_an_agent_folder_that_is_not_there_is_said_plainly(
@@ -86,6 +130,9 @@ def test_a_service_that_is_not_there_is_said_in_one_line(
         [str(BUSY), "--speed", "2"],
         [str(BUSY), "--url", "nowhere"],
         [str(BUSY), "--url", "http://127.0.0.1:9", "--speed", "max"],
+        [str(BUSY), "--tolerance", "video=5"],
+        [str(BUSY), "--tolerance", "stream=-5"],
+        [str(BUSY), "--exact", "--tolerance", "stream=5"],
     ],
 )
 def test_called_wrongly_is_exit_code_2(arguments: list[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cassettes import cassette
+from service.cassettes import files
 from service.core.dialog import Dialog
 from service.replay import playing
 from service.replay.diff import Tolerances, compare
@@ -25,7 +25,7 @@ STORIES = {
 
 @pytest.mark.parametrize("path", CASSETTES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_bridge_does_what_the_cassette_says(path: Path) -> None:
-    recorded = cassette.read(path)
+    recorded = files.read(path)
     lines = playing.play_inside(recorded, agents=AGENTS)
     assert [str(difference) for difference in compare(recorded.lines, lines)] == []
 
@@ -39,16 +39,16 @@ def test_a_bridge_that_does_not_fall_silent_is_caught_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Dialog, "_barge_in", lambda _dialog, _now_ms: [])
-    recorded = cassette.read(INTERRUPTS)
+    recorded = files.read(INTERRUPTS)
     found = compare(recorded.lines, playing.play_inside(recorded, agents=AGENTS))
     named = {(difference.kind, difference.what) for difference in found}
     assert {("missing", "clear"), ("missing", "agent.interrupted")} <= named
 
 
 def test_two_replays_of_a_cassette_are_alike() -> None:
-    recorded = cassette.read(INTERRUPTS)
+    recorded = files.read(INTERRUPTS)
     first, second = (playing.play_inside(recorded, agents=AGENTS) for _ in range(2))
-    assert compare(first, second, Tolerances(clear_ms=0, figure_ms=60)) == []
+    assert compare(first, second, Tolerances(clear_ms=0, store_ms=60)) == []
 
 
 def test_recorded_numbers_are_fictional() -> None:

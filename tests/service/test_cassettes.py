@@ -8,9 +8,11 @@ import httpx
 
 from service.cassettes import files
 from service.cassettes.cassette import Cassette, encode
+from service.replay import virtual
 from service.replay.diff import OVER_A_NETWORK, compare
 from service.replay.playing import play_inside
-from service.replay.stage import ACCOUNT_SID, AUTH_TOKEN, ENVIRONMENT, PUBLIC_URL
+from service.replay.stage import ACCOUNT_SID, AUTH_TOKEN, ENVIRONMENT, PUBLIC_URL, open_stage
+from service.twin.behaviour import Outcome
 from service.twin.caller import HangUp, Silence
 from service.twin.record import CallRecord
 from service.twin.socket import Socket, dial_network
@@ -49,8 +51,8 @@ async def _call(process: Process) -> CallRecord:
         return await twin.call(DIALLED, CALLING, [Silence(2500), HangUp()])
 
 
-def _only(folder: Path) -> Cassette:
-    (path,) = folder.glob("twilio-call_*.jsonl.zst")
+def _only(folder: Path, provider: str = "twilio") -> Cassette:
+    (path,) = folder.glob(f"{provider}-call_*.jsonl.zst")
     return files.read(path)
 
 
@@ -74,3 +76,37 @@ def test_a_call_of_a_running_service_is_a_cassette_that_replays(tmp_path: Path) 
     assert {line.lane for line in cassette.lines} == {"webhook", "stream", "engine", "store"}
     played = play_inside(cassette, agents=agents)
     assert [str(found) for found in compare(cassette.lines, played, OVER_A_NETWORK)] == []
+
+
+def test_a_placed_call_is_recorded_when_its_order_says_so(tmp_path: Path) -> None:
+    agents = tmp_path / "agents"
+    agents.mkdir()
+    (agents / "default.yaml").write_text(AGENT.replace("true", "false"))
+    order = {"provider": "telnyx", "to": CALLING, "from": DIALLED, "record_cassette": True}
+
+    async def story() -> None:
+        settings = {"CALLBRIDGE_CASSETTES": str(tmp_path)}
+        async with open_stage(agents=agents, settings=settings) as stage:
+            steps = (Silence(1500), HangUp())
+            stage.telnyx.default_outcome = Outcome(ring_ms=500, steps=steps)
+            for body in (order, order | {"record_cassette": False}):
+                placed = await stage.http.post(
+                    "/v1/calls", json=body | {"metadata": {"who": "Ana"}}
+                )
+                assert placed.status_code == 201
+            await stage.telnyx.settle()
+
+    virtual.run(story())
+    cassette = _only(tmp_path, "telnyx")
+    ordered = cassette.header.order
+    assert ordered is not None
+    assert ordered["to"] == "+15550100001"
+    assert ordered["metadata"]["who"] != "Ana"
+    assert {line.lane for line in cassette.lines} == {
+        "webhook",
+        "stream",
+        "rest",
+        "engine",
+        "store",
+    }
+    assert compare(cassette.lines, play_inside(cassette, agents=agents)) == []

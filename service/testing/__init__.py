@@ -1,0 +1,1 @@
+"""Tests of agents: a pytest plugin that calls them, scripted in code, on virtual time."""

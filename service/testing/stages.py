@@ -1,0 +1,120 @@
+"""Services that stay from test to test, each with a virtual time of its own.
+
+A service starts in about a second and takes a call in milliseconds, so tests that ask for the same
+agents and settings share one. Time passes on it only while one of its calls is waited for.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from msgspec import Struct
+
+from service.core.errors import ConfigError
+from service.replay.stage import Stage, only_errors_logged, open_stage
+from service.replay.virtual import VirtualLoop
+
+OPEN_MOST = 3
+"""Each has worker processes; the one that was not used for longest is closed."""
+
+T = TypeVar("T")
+
+
+class Order(Struct, frozen=True):
+    """What a service is made of."""
+
+    agents: Path
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+class OpenStage:
+    """A service and both carriers' twins, started."""
+
+    def __init__(self, order: Order) -> None:
+        self._runner = asyncio.Runner(loop_factory=VirtualLoop)
+        self._closing = asyncio.Event()
+        try:
+            self.stage = self.run(self._open(order))
+        except BaseException:
+            self._runner.close()
+            raise
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Let time pass until this is done."""
+        with only_errors_logged():
+            return self._runner.run(work)
+
+    def close(self) -> None:
+        """Stop the service."""
+        self.run(self._stop())
+        with only_errors_logged():
+            self._runner.close()
+
+    async def _open(self, order: Order) -> Stage:
+        ready: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+        self._holding = asyncio.create_task(self._hold(order, ready))
+        await asyncio.wait((ready, self._holding), return_when=asyncio.FIRST_COMPLETED)
+        if self._holding.done():
+            self._holding.result()
+        return ready.result()
+
+    async def _hold(self, order: Order, ready: "asyncio.Future[Stage]") -> None:
+        async with open_stage(agents=order.agents, settings=dict(order.settings)) as stage:
+            ready.set_result(stage)
+            await self._closing.wait()
+
+    async def _stop(self) -> None:
+        self._closing.set()
+        await self._holding
+
+
+class Stages:
+    """Those that are open, the last used last."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[Order, Any], OpenStage] = OrderedDict()
+
+    def get(self, order: Order) -> OpenStage:
+        """The service of this order, started if need be. ConfigError names every fault."""
+        key = (order, agent_files(order.agents))
+        if key not in self._open:
+            while len(self._open) >= OPEN_MOST:
+                self._open.popitem(last=False)[1].close()
+            self._open[key] = OpenStage(order)
+        self._open.move_to_end(key)
+        return self._open[key]
+
+    def close(self) -> None:
+        """Stop them all."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+@contextmanager
+def plain_faults() -> Iterator[None]:
+    """Faults of agent files and settings fail a test in their own words, without a traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        raise pytest.fail.Exception(error.detail, pytrace=False) from None
+
+
+def in_a_loop() -> bool:
+    """Whether an event loop runs here already, so that none can be run."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def agent_files(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells a folder of agent files from itself, changed."""
+    return tuple(
+        (path.name, (stat := path.stat()).st_mtime_ns, stat.st_size)
+        for path in sorted(folder.glob("*.y*ml"))
+    )
