@@ -19,6 +19,9 @@ from service.ai.offline.messages import Answer, Failed, Request, Say, read_answe
 from service.core.errors import EngineError, TextRefused
 
 DEADLINE_S = 10.0
+START_DEADLINE_S = 60.0
+"""Python and its libraries have to be read from the disk first, on a machine that may be busy."""
+
 _WARM_UP = Say("Hello.", "en-us", 165, 45)
 _LIBRARIES_SINGLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -73,7 +76,7 @@ class Workers:
         worker = None
         try:
             worker = _Worker()
-            worker.ask(_WARM_UP)
+            worker.ask(_WARM_UP, within_s=START_DEADLINE_S)
         except (OSError, EOFError):
             if worker is not None:
                 worker.end()
@@ -122,12 +125,12 @@ class _Worker:
             env=_environment() | _LIBRARIES_SINGLE | {"PYTHONPATH": python_path},
         )
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: Request, *, within_s: float = DEADLINE_S) -> Answer:
         """The answer; OSError or EOFError when the process is gone, or too slow and then killed."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise EOFError
-        deadline = threading.Timer(DEADLINE_S, self._process.kill)
+        deadline = threading.Timer(within_s, self._process.kill)
         deadline.daemon = True
         deadline.start()
         try:
