@@ -9,7 +9,8 @@ COMMANDS = {
     "replay": ("service.replay.cli", "play recorded calls"),
     "matrix": ("service.replay.matrix", "play recorded calls with every fault in them"),
     "cassette": ("service.cli.cassette", "show or redact a recorded call"),
-    "twin": ("service.twin.cli", "an offline carrier"),
+    "twin": ("service.cli.twin", "an offline carrier"),
+    "conform": ("service.cli.conform", "judge any bridge by its answers to a carrier"),
     "doctor": ("service.cli.doctor", "check every setting against the world"),
     "agents": ("service.cli.agents", "check agent files"),
 }

@@ -51,6 +51,39 @@ def test_every_fault_of_every_file_is_told_in_one_run_with_its_line(tmp_path: Pa
     ]
 
 
+def test_a_typing_error_hides_no_fault_of_the_script_and_no_name_given_twice(
+    tmp_path: Path,
+) -> None:
+    text = """\
+name: one
+engine: offline
+greetin: Hello.
+numbers: ["0415"]
+replies:
+  - hears: [hello, "on {dya}"]
+    says: 5
+  - hears: [hello]
+    says: "Hi {nmae}."
+    when: never
+  - hears: ["?!"]
+    says: Hi.
+"""
+    (tmp_path / "two.yaml").write_text(text)
+    (tmp_path / "one.yaml").write_text(SMALLEST.format(name="one"))
+    found = check([tmp_path]).faults
+    assert [line.removeprefix(f"{tmp_path}/two.yaml:").split(": ")[:2] for line in found] == [
+        ["1", "greeting"],
+        ["1", "name"],
+        ["3", "greetin"],
+        ["4", "numbers[0]"],
+        ["6", "replies[0].hears[1]"],
+        ["7", "replies[0].says"],
+        ["9", "replies[1].says"],
+        ["10", "replies[1].when"],
+        ["11", "replies[2].hears[0]"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -42,6 +42,7 @@ ARROWS = {
     "service.page": LIVE,
     "service.app": ["service", "providers"],
     "service.twin": [*LIVE, "providers"],
+    "service.conformance": [*GROUND, "service.twin", "service.replay"],
     "service.cassettes": [*GROUND, "service.media"],
     "service.replay": ["service", "providers"],
     "service.testing": ["service", "providers"],

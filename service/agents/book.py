@@ -5,6 +5,7 @@ Every fault of every file is told in one run, each with file and line.
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from pydantic import ValidationError
@@ -13,6 +14,10 @@ from service.agents.lines import Faults, Place, read_yaml
 from service.agents.model import Agent
 from service.agents.script import check_script
 from service.core.errors import ConfigError
+
+STAND_IN = "stand-in"
+"""Takes the place of what is at fault, so that the rest of the file can be looked into."""
+NEEDED = {"name": STAND_IN, "engine": "echo"}
 
 
 class Filed(Struct, frozen=True):
@@ -129,8 +134,10 @@ def _read_all(paths: list[Path]) -> tuple[list[Filed], list[str]]:
     for path in paths:
         faults = Faults(path)
         agent = _read(path, faults)
+        is_usable = not faults
         if agent is not None:
             _claim(agent, owners, faults)
+        if agent is not None and is_usable:
             filed.append(Filed(agent, faults.where(("engine",))))
         all_faults += faults.lines()
     return filed, all_faults
@@ -138,7 +145,9 @@ def _read_all(paths: list[Path]) -> tuple[list[Filed], list[str]]:
 
 def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:
     """Names and numbers belong to one agent each."""
-    claims: list[tuple[str, Place]] = [(agent.name, ("name",))]
+    claims: list[tuple[str, Place]] = []
+    if not faults or agent.name != STAND_IN:
+        claims.append((agent.name, ("name",)))
     claims += [(number, ("numbers", i)) for i, number in enumerate(agent.numbers)]
     for claim, place in claims:
         if claim in owners:
@@ -147,15 +156,54 @@ def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:
 
 
 def _read(path: Path, faults: Faults) -> Agent | None:
+    """The agent; of a file with faults, which are added, what can still be read of it."""
     data = read_yaml(path, faults)
-    if faults:
-        return None
-    try:
-        agent = Agent.model_validate(data)
-    except ValidationError as invalid:
-        for error in invalid.errors(include_url=False, include_input=False):
-            faults.add(error["loc"], error["msg"].removeprefix("Value error, "))
-        return None
-    if agent.engine == "offline":
+    agent = None if faults else _validate(data, faults)
+    if agent is not None and agent.engine == "offline":
         check_script(agent, faults)
-    return None if faults else agent
+    return agent
+
+
+def _validate(data: Any, faults: Faults) -> Agent | None:
+    # What looks at a whole runs only once its parts are sound, so those at fault are replaced.
+    for _ in range(3):
+        try:
+            return Agent.model_validate(data)
+        except ValidationError as invalid:
+            errors = invalid.errors(include_url=False, include_input=False)
+            for error in errors:
+                faults.add(error["loc"], error["msg"].removeprefix("Value error, "))
+            if not isinstance(data, dict):
+                return None
+            data = _sound(data, {error["loc"] for error in errors})
+    return None
+
+
+def _sound(data: dict[str, Any], at_fault: set[Place]) -> dict[str, Any]:
+    """The same without the parts at fault, and with stand-ins for what an agent must have."""
+    in_replies = {place[1:] for place in at_fault if place[0:1] == ("replies",) and place[1:]}
+    heads = {place[0] for place in at_fault if place} - ({"replies"} if in_replies else set())
+    sound = {key: value for key, value in data.items() if key not in heads}
+    sound |= {key: value for key, value in NEEDED.items() if key in heads}
+    if () in at_fault:
+        sound["greeting"] = STAND_IN
+    if heads & {"slots", "variables"}:
+        sound["engine"] = NEEDED["engine"]  # a script whose names are in doubt is not looked into
+    if in_replies:
+        sound["replies"] = [
+            _sound_reply(i, reply, {place[1:] for place in in_replies if place[0] == i})
+            for i, reply in enumerate(data["replies"])
+        ]
+    return sound
+
+
+def _sound_reply(index: int, reply: Any, at_fault: set[Place]) -> Any:
+    if not at_fault:
+        return reply
+    heads = {place[0] for place in at_fault if place}
+    sound = {k: v for k, v in reply.items() if k not in heads} if isinstance(reply, dict) else {}
+    sound.setdefault("says", STAND_IN)
+    if () in at_fault or heads & {"hears", "key"}:
+        # Letters alone, since a phrase is told from another by its words.
+        sound.setdefault("hears", [" ".join([STAND_IN, *map("abcdefghij".__getitem__, map(int, str(index)))])])
+    return sound

@@ -24,11 +24,15 @@ def check_script(agent: Agent, faults: Faults) -> None:
             _check_placeholders(("replies", i, "hears", j), phrase, set(agent.slots), faults)
         if reply.when is not None and reply.when not in steps:
             faults.add(("replies", i, "when"), f"no reply leads to {reply.when} by then")
-    if not faults and sum(_ways(agent, reply) for reply in agent.replies) > PHRASES_MOST:
-        faults.add(("replies",), f"more than {PHRASES_MOST} phrases, slots filled in")
-    if not faults:
-        _check_words(agent, faults)
+    _check_words(agent, faults)
+    if _names(agent) <= set(agent.slots):
         _check_phrases(agent, faults)
+
+
+def _names(agent: Agent) -> set[str]:
+    """The slots that phrases name."""
+    phrases = (phrase for reply in agent.replies for phrase in reply.hears)
+    return {name for phrase in phrases for name in PLACEHOLDER.findall(phrase)}
 
 
 def _ways(agent: Agent, reply: Reply) -> int:
@@ -59,11 +63,16 @@ def _check_words(agent: Agent, faults: Faults) -> None:
 
 
 def _check_phrases(agent: Agent, faults: Faults) -> None:
+    if sum(_ways(agent, reply) for reply in agent.replies) > PHRASES_MOST:
+        faults.add(("replies",), f"more than {PHRASES_MOST} phrases, slots filled in")
+        return
     owners: dict[tuple[str | None, str], int] = {}
     index = {id(reply): i for i, reply in enumerate(agent.replies)}
     heard = [(each.phrase, each.reply) for each in agent.heard]
     heard += [(f"key {reply.key}", reply) for reply in agent.replies if reply.key]
     for phrase, reply in heard:
+        if not phrase:
+            continue  # a phrase without a word is a fault already
         i = index[id(reply)]
         owner = owners.setdefault((reply.when, phrase), i)
         if owner != i:

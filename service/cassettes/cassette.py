@@ -18,6 +18,10 @@ Lane = Literal["webhook", "stream", "rest", "engine", "store"]
 Side = Literal["carrier", "bridge", "engine"]
 JsonObject = dict[str, Any]
 Status = Annotated[int, Meta(ge=0, le=999)]  # 0: no answer
+Signature = Literal["good", "missing", "wrong_key", "changed", "other_url", "old"]
+"""How a request is signed on replay. No recorder writes others than good ones: they are put in by
+hand. changed: after it was signed; other_url: signed for another URL (Twilio); old: signed ten
+minutes ago (Telnyx). A way of forging that a carrier's signatures do not have is `wrong_key`."""
 
 
 class CassetteError(ConfigError):
@@ -46,6 +50,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     headers: dict[str, str] = {}
     form: dict[str, str | list[str]] | None = None
     json: JsonObject | None = None
+    signature: Signature = "good"
 
 
 class Response(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,10 +60,11 @@ class Response(Struct, frozen=True, forbid_unknown_fields=True):
     body: Any
 
 
-class Open(Struct, frozen=True, forbid_unknown_fields=True):
-    """The carrier dials a media socket."""
+class Open(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The carrier dials a media socket: the one it was given last, or a path of its own."""
 
     path: str
+    signature: Signature = "good"
 
 
 class Refused(Struct, frozen=True, forbid_unknown_fields=True):

@@ -105,6 +105,6 @@ def _body(body: bytes) -> tuple[dict[str, str | list[str]] | None, JsonObject | 
 def _json(text: str) -> JsonObject | None:
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -248,7 +248,7 @@ def _header(call: Call, policy: Policy, now_ms: int, now: datetime, zero_ms: int
     )
 
 
-_AUDIO: dict[str, Any] = {"keep": None, "voice": "generated", "silence": "silenced"}
+_AUDIO: dict[str, Any] = {"keep": "kept", "voice": "generated", "silence": "silenced"}
 
 
 def _order(call: Call) -> JsonObject:

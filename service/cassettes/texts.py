@@ -143,10 +143,10 @@ class Texts:
     def _in_json(self, text: str, levels: int) -> str | None:
         try:
             value = json.loads(text)
-        except ValueError:
+            made = self._in_value(value, levels)
+            return text if made == value else json.dumps(made, separators=(",", ":"))
+        except (ValueError, RecursionError):  # no JSON, or nested deeper than anybody means it
             return None
-        made = self._in_value(value, levels)
-        return text if made == value else json.dumps(made, separators=(",", ":"))
 
     def _in_value(self, value: object, levels: int) -> object:
         match value:

@@ -8,15 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
+import httpx
 import msgspec
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
 from service.cassettes.cassette import Cassette, Line, Request, Response
 
 SETTLE_S = 1e-6
 """No answer is there before all else that happens at the same time has happened."""
+
+NO_ANSWER = 0
 
 _PLACES = ("/Calls.json", "/v2/calls")
 
@@ -38,8 +42,13 @@ class RecordedCarrier:
         self._told(request)
         response, delay_ms = self._answer(request)
         await asyncio.sleep(delay_ms / 1000 + SETTLE_S)
-        body = response.body if isinstance(response.body, dict) else {"code": response.body}
-        await JSONResponse(body, response.status)(scope, receive, send)
+        if response.status == NO_ANSWER:
+            raise httpx.ReadTimeout("the carrier never answered")
+        if isinstance(response.body, str):  # what a proxy says in the API's place
+            answer: HttpResponse = HTMLResponse(response.body, response.status)
+        else:
+            answer = JSONResponse(response.body, response.status)
+        await answer(scope, receive, send)
 
     def _answer(self, request: Request) -> tuple[Response, int]:
         for at, (asked, response, delay_ms) in enumerate(self._answers):

@@ -18,7 +18,8 @@ from service.replay.watermark import stretches
 from service.twin.playback import Playback
 from service.twin.socket import Dial, Socket, SocketGone
 
-AFTER_CLEAR_MS = 400
+AFTER_CLEAR_MS = 100
+"""Marks after a clear come back when they mislead most: so long after the next sound is sent."""
 _BYTES_PER_MS = 8
 _ENCODINGS = {"audio/x-mulaw": PCMU_8K, "PCMU": PCMU_8K, "PCMA": PCMA_8K}
 
@@ -105,6 +106,9 @@ class _Ear:
         self._playback: Playback | None = None
         self._origin_ms = 0.0
         self._cleared: set[str] = set()
+        self._withheld: list[
+            str | bytes
+        ] = []  # marks of before a clear, until there is sound again
         self._late: set[asyncio.Task[None]] = set()
         self._gone = False
         self.close_code: int | None = None
@@ -147,18 +151,18 @@ class _Ear:
         self.close_code = self._socket.close_code
         self._go()
 
-    async def send(self, text: str) -> None:
-        said = _decoded(text)
+    async def send(self, message: str | bytes) -> None:
+        said = _decoded(message)
         match said.get("event"):
             case "start" if self._playback is None:
                 self._begin(said)
             case "stop":
                 self._go()
-            case "mark" if await self._hold_back(said, text):
+            case "mark" if self._hold_back(said, message):
                 return
             case _:
                 pass
-        await self._socket.send(text)
+        await self._socket.send(message)
 
     async def close(self, code: int = 1000) -> None:
         self._go()
@@ -187,6 +191,8 @@ class _Ear:
                     self._playback.queue(data, now_ms)
                 turns = tuple(dict.fromkeys(stretch.turn for stretch in stretches(data)))
                 self._events.append(Sent(now_ms, self._number, turns))
+                while self._withheld:
+                    self._send_later(self._withheld.pop(0), AFTER_CLEAR_MS)
             case {"event": "mark", "mark": {"name": str(name)}} if self._playback is not None:
                 self._playback.mark(name, now_ms)
             case {"event": "clear"}:
@@ -209,24 +215,28 @@ class _Ear:
 
     # Marks that go astray -----------------------------------------------------------------------
 
-    async def _hold_back(self, mark: dict[str, Any], text: str) -> bool:
+    def _hold_back(self, mark: dict[str, Any], message: str | bytes) -> bool:
         """Whether this mark does not go out now."""
         name = (mark.get("mark") or {}).get("name")
         for fault in self._marks:
             if fault.how == "after-clear" and name not in self._cleared:
                 continue
-            if fault.how != "lost":
-                late_ms = fault.late_ms if fault.how == "late" else AFTER_CLEAR_MS
-                task = asyncio.create_task(self._send_late(text, late_ms), name="replay")
-                self._late.add(task)
-                task.add_done_callback(self._late.discard)
+            if fault.how == "after-clear":
+                self._withheld.append(message)
+            elif fault.how == "late":
+                self._send_later(message, fault.late_ms)
             return True
         return False
 
-    async def _send_late(self, text: str, late_ms: int) -> None:
+    def _send_later(self, message: str | bytes, late_ms: int) -> None:
+        task = asyncio.create_task(self._send_late(message, late_ms), name="replay")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _send_late(self, message: str | bytes, late_ms: int) -> None:
         await asyncio.sleep(late_ms / 1000)
         try:
-            await self._socket.send(text)
+            await self._socket.send(message)
         except SocketGone:
             return
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from service.cassettes.cassette import JsonObject, Request
+from service.cassettes.cassette import JsonObject, Request, Signature
 from service.twin.telnyx_webhooks import Webhooks
 from service.twin.twilio_webhooks import signature
 
@@ -22,18 +22,32 @@ class TwilioHand:
         """A form, signed with the URL."""
         agent = {"user-agent": "TwilioProxy/1.1"}
         if request.method == "GET":
-            return agent | {"x-twilio-signature": signature(self._auth_token, url)}, b""
+            return agent | self._signed(url, [], request.signature), b""
         body = urlencode(request.form or {}, doseq=True)
         pairs = parse_qsl(body, keep_blank_values=True)
-        return agent | {
-            "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
-            "x-twilio-signature": signature(self._auth_token, url, pairs),
-        }, body.encode()
+        form = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+        return agent | form | self._signed(url, pairs, request.signature), body.encode()
 
-    def upgrade(self, url: str, token: str) -> dict[str, str]:  # noqa: ARG002
+    def upgrade(self, url: str, token: str, signing: Signature) -> dict[str, str]:  # noqa: ARG002
         """Signed, too."""
-        signed = signature(self._auth_token, url)
-        return {"user-agent": "Twilio.TmeWs/1.0", "x-twilio-signature": signed}
+        return {"user-agent": "Twilio.TmeWs/1.0"} | self._signed(url, [], signing)
+
+    def _signed(
+        self, url: str, pairs: list[tuple[str, str]], signing: Signature
+    ) -> dict[str, str]:
+        key = self._auth_token
+        match signing:
+            case "missing":
+                return {}
+            case "wrong_key" | "old":
+                key = key[::-1] + "x"
+            case "changed":
+                pairs = [*pairs, ("Extra", "1")]
+            case "other_url":
+                url += "/other"
+            case "good":
+                pass
+        return {"x-twilio-signature": signature(key, url, pairs)}
 
     def mark(self, start: JsonObject, name: str) -> JsonObject:
         """A mark that comes back."""
@@ -49,11 +63,13 @@ class TelnyxHand:
     def webhook(self, url: str, request: Request) -> tuple[dict[str, str], bytes]:  # noqa: ARG002
         """JSON, signed with the time."""
         raw = msgspec.json.encode(request.json or {})
-        return self._webhooks.headers(raw), raw
+        signing: Signature = "wrong_key" if request.signature == "other_url" else request.signature
+        sent = raw + b" " if signing == "changed" else raw
+        return self._webhooks.headers(raw, signing), sent
 
-    def upgrade(self, url: str, token: str) -> dict[str, str]:  # noqa: ARG002
+    def upgrade(self, url: str, token: str, signing: Signature) -> dict[str, str]:  # noqa: ARG002
         """The stream's token, as Dial asked for it."""
-        return {"x-telnyx-streaming-auth-token": token}
+        return {} if signing == "missing" else {"x-telnyx-streaming-auth-token": token}
 
     def mark(self, start: JsonObject, name: str) -> JsonObject:
         """A mark that comes back."""

@@ -314,7 +314,13 @@ def _its_turn(evidence: Evidence) -> Iterator[tuple[int, str]]:
         if isinstance(event, Transcribed) and event.final and event.text:
             yield at_ms, "the caller spoke"
         elif isinstance(event, EngineFailed) and event.fatal:
-            yield at_ms, "the engine failed"
+            yield _until_heard(evidence, at_ms), "the engine failed"
+
+
+def _until_heard(evidence: Evidence, at_ms: int) -> int:
+    """When the last of what the engine had made was heard: from then on it is silent."""
+    said = (piece for piece in evidence.heard if piece.turn is not None)
+    return max([at_ms, *(round(piece.at_ms + piece.length_ms) for piece in said)])
 
 
 def _is_on(wire: Sequence[WireEvent], at_ms: int) -> bool:

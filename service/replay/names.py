@@ -8,6 +8,7 @@ import html
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -43,6 +44,10 @@ def with_new_ids(cassette: Cassette, random_hex: Callable[[int], str]) -> Casset
     return Cassette(cassette.header, msgspec.json.decode(text, type=tuple[Line, ...]))
 
 
+def _stream_urls(text: str) -> list[str]:
+    return _STREAM_URL.findall(html.unescape(text))
+
+
 class Names:
     """One call's names, recorded and current."""
 
@@ -50,16 +55,23 @@ class Names:
         self.current: dict[str, str] = {}
         self.stream_url = ""  # the last that the bridge gave to the carrier
         self._recorded: dict[str, str] = {}
+        self._given: set[str] = set()  # paths of stream URLs that the bridge gave out then
         for line in lines:
             if line.from_ == "bridge" and line.message is None:
-                self._recorded = names_in(as_text(line)) | self._recorded
+                text = as_text(line)
+                self._recorded = names_in(text) | self._recorded
+                self._given.update(urlsplit(found).path for found in _stream_urls(text))
 
     def learn(self, said: Any) -> None:
         """The bridge has said this."""
         text = as_text(said)
         self.current = names_in(text) | self.current
-        for match in _STREAM_URL.finditer(html.unescape(text)):
-            self.stream_url = match[0]
+        for url in _stream_urls(text):
+            self.stream_url = url
+
+    def is_given(self, path: str) -> bool:
+        """Whether the bridge of then gave this path of a stream to the carrier."""
+        return path in self._given
 
     def translate(self, text: str) -> str:
         """What was recorded, as JSON, in today's names as far as they are known."""

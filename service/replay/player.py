@@ -17,7 +17,17 @@ from typing import Any, Protocol, TypeVar
 import httpx
 import msgspec
 
-from service.cassettes.cassette import Cassette, Close, JsonObject, Line, Refused, Request, Response
+from service.cassettes.cassette import (
+    Cassette,
+    Close,
+    JsonObject,
+    Line,
+    Open,
+    Refused,
+    Request,
+    Response,
+    Signature,
+)
 from service.core.audio import FRAME_MS
 from service.replay.names import Names
 from service.replay.record import AFTERWARDS_S, events_of, store_lines
@@ -43,7 +53,7 @@ class Hand(Protocol):
     def webhook(self, url: str, request: Request) -> tuple[dict[str, str], bytes]:
         """Headers, signature included, and body."""
 
-    def upgrade(self, url: str, token: str) -> dict[str, str]:
+    def upgrade(self, url: str, token: str, signing: Signature) -> dict[str, str]:
         """The headers of a media socket's upgrade."""
 
     def mark(self, start: JsonObject, name: str) -> JsonObject:
@@ -94,6 +104,7 @@ class Player:
                 if self._done + self._given_up < due:
                     await self._catch_up(due)
                 await self._perform(line)
+        await self._sleep_until(self._cassette.length_ms)
         await asyncio.sleep(AFTERWARDS_S)
         await self._finish()
 
@@ -134,13 +145,15 @@ class Player:
         if line.request is not None:
             self._start(self._send_webhook(self._today(line.request)))
         elif line.open is not None:
-            await self._open()
+            await self._open(line.open)
         elif self._line is None:
             return  # the socket that this went through was never opened
         elif line.close is not None:
             await self._line.leave(line.close.code)
         elif line.message is not None:
             await self._line.send(line.message, self._today_text(line.message))
+        elif line.binary is not None:
+            await self._line.send_raw(base64.b64decode(line.binary))
         else:
             await self._line.send_raw(line.text or "")
 
@@ -159,7 +172,8 @@ class Player:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _mail_later(self, match: re.Match[str]) -> str:
-        return format_datetime(parsedate_to_datetime(match[0]) + self._shift)
+        whole_s = timedelta(seconds=round(self._shift.total_seconds()))  # it is told to the second
+        return format_datetime(parsedate_to_datetime(match[0]) + whole_s)
 
     async def _place(self, order: JsonObject) -> None:
         answer = await self._http.post("/v1/calls", json=order)
@@ -178,12 +192,15 @@ class Player:
         self._names.learn(response.body)
         self._log("webhook", response=response)
 
-    async def _open(self) -> None:
+    async def _open(self, recorded: Open) -> None:
         url = self._names.stream_url
+        if not self._names.is_given(recorded.path):
+            path = self._names.translate(recorded.path)
+            url = re.sub("^http", "ws", self._public_url) + path
         if not url:
             self._log("stream", refused=Refused(NO_ANSWER))
             return
-        headers = self._hand.upgrade(url, url.rpartition("/")[2])
+        headers = self._hand.upgrade(url, url.rpartition("/")[2], recorded.signature)
         try:
             socket = await self._dial(url, headers)
         except UpgradeRefused as refused:
@@ -197,12 +214,21 @@ class Player:
     async def _finish(self) -> None:
         if self._line is not None:
             await self._line.leave(1000)
-        call_id = self._names.current.get("call")
+        call_id = self._names.current.get("call") or await self._call_of_socket()
         if call_id is not None:
             self.lines += store_lines(await events_of(self._http, call_id), self._began_at)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _call_of_socket(self) -> str | None:
+        """The call of a socket that nobody announced: the bridge has not told its name."""
+        if self._line is None or self._line.provider_call_id is None:
+            return None
+        answer = await self._http.get("/v1/calls")
+        named = self._line.provider_call_id
+        calls = answer.json()["calls"]
+        return next((call["call_id"] for call in calls if call["provider_call_id"] == named), None)
 
     # What is written down ----------------------------------------------------------------------
 
@@ -242,6 +268,12 @@ class _MediaLine:
         self._timer: asyncio.TimerHandle | None = None
         self._left = False
 
+    @property
+    def provider_call_id(self) -> str | None:
+        """The carrier's name of the call, as the stream's start has it."""
+        told: JsonObject = self._start.get("start", {})
+        return told.get("callSid") or told.get("call_control_id")
+
     async def send(self, message: JsonObject, today: str) -> None:
         """Send what the carrier sent; of its marks today's in place of those of then."""
         match message.get("event"):
@@ -253,10 +285,10 @@ class _MediaLine:
                 pass
         await self.send_raw(today)
 
-    async def send_raw(self, text: str) -> None:
+    async def send_raw(self, message: str | bytes) -> None:
         """Send this; lost when the bridge has closed the socket."""
         with contextlib.suppress(SocketGone):
-            await self._socket.send(text)
+            await self._socket.send(message)
 
     async def leave(self, code: int | None) -> None:
         """Close the socket, or cut it where it was cut."""

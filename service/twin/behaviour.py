@@ -5,8 +5,9 @@ All chance comes from the generator that is handed in, so that a run can be repe
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from service.twin.caller import Step
 
+_TOKEN = re.compile(r"[A-Za-z0-9_~-]{16,}")
 _WAIT_FOR_RECEIPT_S = 2.0  # a call does not stand still for a slow callback
 
 
@@ -54,6 +56,17 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     socket: Literal["good", "unsigned", "forged"] = "good"
     start: Literal["good", "never", "foreign"] = "good"
     noise: bool = False  # comfort noise at -35 dB wherever the person is silent
+    novelties: bool = False  # fields and events that no document has, everywhere
+    voice_twice: bool = False  # Twilio's voice webhook is repeated, with the same token
+
+
+NOVELTY: dict[str, Any] = {"novelty": {"since": 2027, "values": [1, None, "x"]}}
+"""What `novelties` puts into JSON messages."""
+
+
+def forged(text: str) -> str:
+    """The same, with every token in it (16 characters or more without a break) another one."""
+    return _TOKEN.sub(lambda token: ("A" if token[0][0] != "A" else "B") + token[0][1:], text)
 
 
 class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

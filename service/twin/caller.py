@@ -83,7 +83,8 @@ class Redial(Struct, frozen=True):
 class Disturb(Struct, frozen=True):
     """From here on every n-th frame is lost, sent twice, or sent `late_by` frames late; 0: none.
 
-    `bunch`: frames come so many at a time. Marks are lost, or come back `marks_late_ms` late.
+    `bunch`: frames come so many at a time; `join`: so many in one message. Marks are lost, or come
+    back `marks_late_ms` late.
     """
 
     drop_every: int = 0
@@ -91,6 +92,7 @@ class Disturb(Struct, frozen=True):
     late_every: int = 0
     late_by: int = 1
     bunch: int = 0
+    join: int = 0
     lose_marks: bool = False
     marks_late_ms: int = 0
 

@@ -120,6 +120,7 @@ class Line:
         self._frames = 0
         self._late: list[tuple[int, JsonObject]] = []  # (with which frame to send, message)
         self._bunch: list[JsonObject] = []  # frames that wait for others
+        self._joined = bytearray()  # sound that waits for more
         self._late_marks: list[tuple[float, Echo]] = []  # (when to send, mark)
         self._thawed = asyncio.Event()
         self._thawed.set()
@@ -231,6 +232,11 @@ class Line:
                     await self._socket.send(text)
 
     async def _send_frame(self, pcmu: bytes) -> None:
+        self._joined += pcmu
+        if len(self._joined) < self._faults.join * len(pcmu):
+            return
+        pcmu = bytes(self._joined)
+        self._joined.clear()
         self._frames += 1
         number, faults = self._frames, self._faults
         async with self._sending:

@@ -40,8 +40,8 @@ class Socket(Protocol):
 
     def __aiter__(self) -> AsyncIterator[str | bytes]: ...
 
-    async def send(self, text: str) -> None:
-        """Send a text message; SocketGone when closed."""
+    async def send(self, message: str | bytes) -> None:
+        """Send a message, as text or as bytes; SocketGone when closed."""
 
     async def close(self, code: int = 1000) -> None:
         """Close it with this code and wait until it is."""
@@ -93,9 +93,9 @@ class _NetworkSocket:
         except ConnectionClosed:
             self.close_code = self._connection.close_code
 
-    async def send(self, text: str) -> None:
+    async def send(self, message: str | bytes) -> None:
         try:
-            await self._connection.send(text)
+            await self._connection.send(message)
         except ConnectionClosed:
             raise SocketGone from None
 
@@ -190,10 +190,11 @@ class _AppSocket:
         while (message := await self._from_app.get()) is not None:
             yield message
 
-    async def send(self, text: str) -> None:
+    async def send(self, message: str | bytes) -> None:
         if self._closed.is_set():
             raise SocketGone
-        self._to_app.put_nowait({"type": "websocket.receive", "text": text})
+        kind = "text" if isinstance(message, str) else "bytes"
+        self._to_app.put_nowait({"type": "websocket.receive", kind: message})
         # A real socket lets the reader run between messages; without this a burst would not.
         await asyncio.sleep(0)
 
@@ -262,7 +263,7 @@ class DeadAir:
         return
         yield ""  # what makes this a generator
 
-    async def send(self, text: str) -> None:
+    async def send(self, message: str | bytes) -> None:
         """Lost."""
 
     async def close(self, code: int = 1000) -> None:

@@ -12,12 +12,21 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import httpx
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.twin.behaviour import Courier, Delivery, Outcome, RestFault, hang, html_page
+from service.twin.behaviour import (
+    Courier,
+    Delivery,
+    Faults,
+    Outcome,
+    RestFault,
+    hang,
+    html_page,
+)
 from service.twin.caller import Caller, Step
 from service.twin.record import CallRecord, Warned, Watch
 from service.twin.socket import Dial
@@ -109,15 +118,28 @@ class TelnyxTwin:
         *,
         patience_ms: int = 30_000,
         webhook_url: str = "",
+        faults: Faults | None = None,
+        delivery: Delivery | None = None,
+        habits: Habits | None = None,
     ) -> CallRecord:
         """Call the bridge and see it through to the last webhook.
 
-        The person gives up when nobody answers for `patience_ms`. `webhook_url`: of this call, in
-        place of the application's.
+        The person gives up when nobody answers for `patience_ms`. `webhook_url`, `delivery`,
+        `habits`: of this call, in place of the application's.
         """
         order = {"webhook_url": webhook_url or self._webhook_url}
-        call = self._new("inbound", to, from_, steps, order)
+        account = structs.replace(
+            self._account, faults=faults or Faults(), habits=habits or self._account.habits
+        )
+        call = self._new("inbound", to, from_, steps, order, account=account, delivery=delivery)
         await call.ring_in(patience_ms)
+        return call.record
+
+    async def place_elsewhere(self, to: str, from_: str, outcome: Outcome) -> CallRecord:
+        """A call that somebody else places with the same application: the bridge hears of it."""
+        order = {"webhook_url": self._webhook_url}
+        call = self._new("outbound", to, from_, outcome.steps, order)
+        await call.ring_out(outcome, None)
         return call.record
 
     async def settle(self) -> None:
@@ -126,8 +148,19 @@ class TelnyxTwin:
             await asyncio.gather(*self._tasks)
 
     def _new(
-        self, direction: str, to: str, from_: str, steps: Iterable[Step], order: Body
+        self,
+        direction: str,
+        to: str,
+        from_: str,
+        steps: Iterable[Step],
+        order: Body,
+        *,
+        account: Account | None = None,
+        delivery: Delivery | None = None,
     ) -> TelnyxCall:
+        account = account or self._account
+        if account.faults.signature == "other_url":
+            raise ValueError("Telnyx does not sign the URL")
         record = CallRecord(
             provider="telnyx",
             call_id=new_control_id(self._chance),
@@ -137,8 +170,9 @@ class TelnyxTwin:
             watch=self._watch,
             keep_media=self._keep_media,
         )
-        courier = Courier(self.delivery, self._chance)
-        call = TelnyxCall(self._account, record, Caller(steps), order=order, courier=courier)
+        courier = Courier(delivery or self.delivery, self._chance)
+        caller = Caller(steps, noise=account.faults.noise)
+        call = TelnyxCall(account, record, caller, order=order, courier=courier)
         self.records.append(record)
         self.calls[call.control_id] = call
         return call
@@ -146,14 +180,15 @@ class TelnyxTwin:
     # REST
 
     def _rest(
-        self, command: Callable[[Request], Awaitable[Body]]
+        self, command: Callable[[Request], Awaitable[Body | RestFault]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             try:
                 self._authenticate(request)
-                return JSONResponse(await command(request))
+                body = await command(request)
             except Refusal as refusal:
                 return JSONResponse(refusal.body(), refusal.status)
+            return await _fail(request, body) if isinstance(body, RestFault) else JSONResponse(body)
 
         async def endpoint(request: Request) -> Response:
             fault = self.faults.popleft() if self.faults else None
@@ -190,7 +225,7 @@ class TelnyxTwin:
     async def _read(self, request: Request) -> Body:
         return _resource(self._find(request))
 
-    async def _dial(self, request: Request) -> Body:
+    async def _dial(self, request: Request) -> Body | RestFault:
         body = read_body(await request.body(), "dial")
         if body["connection_id"] != self._account.connection_id:
             raise Refusal(422, "10015", "No such connection", "/connection_id")
@@ -199,6 +234,8 @@ class TelnyxTwin:
         if before is not None and now_s - at_s < _COMMAND_ID_S:
             return before
         outcome = self.outcomes.get(body["to"], self.default_outcome)
+        if outcome.rest is not None and not outcome.rest.executes:
+            return outcome.rest
         order = {"webhook_url": self._webhook_url, **body}
         call = self._new("outbound", body["to"], body["from"], outcome.steps, order)
         _log(call, request, body)
@@ -209,7 +246,7 @@ class TelnyxTwin:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.sleep(self._account.habits.dial_answer_ms / 1000)
-        return answer
+        return answer if outcome.rest is None else outcome.rest
 
     async def _act(self, request: Request) -> Body:
         action = request.path_params["action"]

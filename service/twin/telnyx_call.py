@@ -7,19 +7,20 @@ leaves the person in silence; one that the carrier loses is dialled again.
 import asyncio
 import contextlib
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from service.core.audio import Encoding, MediaFormat
-from service.twin.behaviour import Courier, Outcome
+from service.twin.behaviour import NOVELTY, Courier, Outcome, forged
 from service.twin.caller import Caller
-from service.twin.line import Line, LineEnd, drain, send
+from service.twin.line import Line, LineEnd, await_close, drain, send
 from service.twin.playback import Playback
 from service.twin.record import CallRecord, StreamRecord
 from service.twin.socket import DeadAir, Socket, UpgradeRefused
-from service.twin.telnyx_events import Account, Cause, Events, new_uuid
+from service.twin.telnyx_events import Account, Cause, Events, new_control_id, new_uuid
 from service.twin.telnyx_media import TelnyxMedia, connected
 from service.twin.telnyx_params import Body, Streaming
 
+_PATIENCE_S = 30.0  # with a bridge that waits for a `start` which never comes
 _OUTCOMES = {
     "busy": Cause("user_busy", "486", "callee"),
     "no-answer": Cause("timeout", "487"),
@@ -147,6 +148,8 @@ class TelnyxCall:
         if self._cause is None:
             self.record.answered_at_ms = self.record.at_ms()
             await self.events.answered()
+            if self._account.faults.novelties:
+                self.events.post("call.novelty")
             limit_s = self._order.get("time_limit_secs", 14_400)
             over = Cause("time_limit", "200")
             timer = asyncio.get_running_loop().call_later(limit_s, self._end, over)
@@ -224,6 +227,7 @@ class TelnyxCall:
             encoding=encoding,
             call=self._start_ids(),
             utc=self._account.utc,
+            more=NOVELTY if self._account.faults.novelties else None,
         )
         silent = isinstance(socket, DeadAir)
         line = self._line = Line(
@@ -237,16 +241,25 @@ class TelnyxCall:
         )
         if self._news.is_set():
             line.stop()
-        end = await line.run(*(() if silent else (dialect.start(),)))
+        if self._account.faults.start == "never" and not silent:
+            end = await await_close(socket, self.record, patience_s=_PATIENCE_S)
+        else:
+            end = await line.run(*(() if silent else (dialect.start(),)))
         self._line = None
         return end
 
     async def _open(self, streaming: Streaming) -> Socket | None:
-        token = streaming.auth_token
+        token, url = streaming.auth_token, streaming.url
+        if self._account.faults.socket == "unsigned":
+            token = ""
+        elif self._account.faults.socket == "forged":
+            parts = urlsplit(url)
+            path, query = forged(parts.path), forged(parts.query)
+            token, url = forged(token), urlunsplit(parts._replace(path=path, query=query))
         headers = {"x-telnyx-streaming-auth-token": token} if token else {}
-        self.record.log("stream", "carrier", open={"path": urlsplit(streaming.url).path})
+        self.record.log("stream", "carrier", open={"path": urlsplit(url).path})
         try:
-            socket = await self._account.dial(streaming.url, headers)
+            socket = await self._account.dial(url, headers)
         except UpgradeRefused as refused:
             self.record.log("stream", "bridge", refused={"status": refused.status})
             self.record.warn("connection_failed", f"the upgrade got {refused.status}")
@@ -269,8 +282,14 @@ class TelnyxCall:
         }
         if self.events.client_state is not None:
             call["client_state"] = self.events.client_state
+        faults = self._account.faults
+        if faults.start == "foreign":
+            call["call_control_id"] = new_control_id(self._account.chance)
         if self.streaming is not None and self.streaming.parameters:
-            call["custom_parameters"] = self.streaming.parameters
+            given = self.streaming.parameters
+            if faults.socket == "forged":
+                given = {name: forged(value) for name, value in given.items()}
+            call["custom_parameters"] = given
         return call
 
     def _tell_key(self, digit: str) -> None:

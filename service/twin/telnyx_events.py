@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.core.audio import Encoding
-from service.twin.behaviour import Courier
+from service.twin.behaviour import NOVELTY, Courier, Faults
 from service.twin.record import CallRecord
 from service.twin.socket import Dial
 from service.twin.telnyx_media import stamp
@@ -30,7 +30,7 @@ _QUALITY = {
 }
 
 
-class Habits(Struct, frozen=True, kw_only=True):
+class Habits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ways of Telnyx that its documents leave open: each test may choose."""
 
     line_codec: Encoding = Encoding.PCMU  # of the call itself; PCMA on European legs
@@ -44,7 +44,7 @@ class Habits(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True):
-    """The account, and what all its calls share."""
+    """The account, and what its calls share; `habits` and `faults` are a call's own."""
 
     user_id: str
     connection_id: str
@@ -53,6 +53,7 @@ class Account(Struct, frozen=True):
     chance: random.Random
     utc: Callable[[], datetime]
     habits: Habits
+    faults: Faults = Faults()
 
 
 class Cause(Struct, frozen=True):
@@ -151,17 +152,20 @@ class Events:
             "from": self._record.from_,
             "to": self._record.to,
         }
-        event = {
+        event: dict[str, Any] = {
             "record_type": "event",
             "event_type": event_type,
             "id": new_uuid(self._account.chance),
             "occurred_at": stamp(self._account.utc()),
             "payload": payload | extra,
         }
+        if self._account.faults.novelties:
+            event["payload"] |= NOVELTY
         url = self.url
 
         async def send() -> None:
-            await self._account.webhooks.send(self._record, url, event)
+            signing = self._account.faults.signature
+            await self._account.webhooks.send(self._record, url, event, signing=signing)
 
         return send
 

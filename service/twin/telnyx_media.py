@@ -7,7 +7,7 @@ with an `error` frame whose code is a number.
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from service.core.audio import FRAME_MS, Encoding
 from service.media.g711 import decode_pcmu, encode_pcma
 from service.twin.line import Bad, Clear, JsonObject, Order, PlaceMark, Play
 
+_BYTES_PER_MS = 8
 _MIN_MEDIA_BYTES = 160  # 20 ms
 _MAX_MEDIA_BYTES = 240_000  # 30 s
 _ERRORS = {100002: "unknown_error", 100003: "malformed_frame", 100004: "invalid_media"}
@@ -27,14 +28,22 @@ class TelnyxMedia:
     """
 
     def __init__(
-        self, *, stream_id: str, encoding: Encoding, call: JsonObject, utc: Callable[[], datetime]
+        self,
+        *,
+        stream_id: str,
+        encoding: Encoding,
+        call: JsonObject,
+        utc: Callable[[], datetime],
+        more: Mapping[str, Any] | None = None,
     ) -> None:
+        self._more = more or {}  # in every frame
         self._stream_id = stream_id
         self._encoding = encoding
         self._call = call
         self._utc = utc
         self._sequence = 0
         self._chunk = 0
+        self._at_ms = 0
 
     def start(self) -> JsonObject:
         """What comes before all media."""
@@ -42,13 +51,14 @@ class TelnyxMedia:
         return self._frame("start", start={**self._call, "media_format": encoding})
 
     def media(self, pcmu: bytes) -> JsonObject:
-        """The next 20 ms."""
+        """The next frame; usually 20 ms."""
         self._chunk += 1
+        self._at_ms += len(pcmu) // _BYTES_PER_MS
         payload = encode_pcma(decode_pcmu(pcmu)) if self._encoding is Encoding.PCMA else pcmu
         media = {
             "track": "inbound",
             "chunk": str(self._chunk),
-            "timestamp": str(self._chunk * FRAME_MS),
+            "timestamp": str(self._at_ms),
             "payload": base64.b64encode(payload).decode(),
         }
         return self._frame("media", media=media)
@@ -57,6 +67,7 @@ class TelnyxMedia:
         """Frames that were lost leave a gap in every count."""
         self._chunk += 1
         self._sequence += 1
+        self._at_ms += FRAME_MS
 
     def digit(self, digit: str) -> JsonObject:
         """A key press."""
@@ -99,7 +110,7 @@ class TelnyxMedia:
     def _frame(self, event: str, **content: Any) -> JsonObject:
         self._sequence += 1
         ids = {"event": event, "sequence_number": str(self._sequence)}
-        return {**ids, "stream_id": self._stream_id, **content}
+        return {**ids, "stream_id": self._stream_id, **content, **self._more}
 
 
 def connected(auth_token: str) -> JsonObject:

@@ -21,7 +21,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.twin import twiml
-from service.twin.behaviour import Courier, Delivery, Outcome, RestFault, hang, html_page
+from service.twin.behaviour import (
+    Courier,
+    Delivery,
+    Faults,
+    Outcome,
+    RestFault,
+    hang,
+    html_page,
+)
 from service.twin.caller import Caller, Redial, Step
 from service.twin.record import CallRecord, Warned, Watch
 from service.twin.socket import Dial
@@ -103,14 +111,16 @@ class TwilioTwin:
         *,
         abandon: bool = False,
         voice_url: str = "",
+        faults: Faults | None = None,
+        delivery: Delivery | None = None,
     ) -> CallRecord:
         """Call the bridge and see it through to the last callback.
 
         With `abandon` the person gives up while the bridge still answers the voice webhook.
-        `voice_url`: of this call, in place of the account's.
+        `voice_url`, `delivery`: of this call, in place of the account's.
         """
         plan = structs.replace(self._voice, url=voice_url) if voice_url else self._voice
-        call = self._new("inbound", to, from_, steps, plan)
+        call = self._new("inbound", to, from_, steps, plan, faults=faults, delivery=delivery)
         await call.ring_in(abandon=abandon)
         return call.record
 
@@ -120,8 +130,19 @@ class TwilioTwin:
             await asyncio.gather(*self._tasks)
 
     def _new(
-        self, direction: str, to: str, from_: str, steps: Iterable[Step], plan: Plan
+        self,
+        direction: str,
+        to: str,
+        from_: str,
+        steps: Iterable[Step],
+        plan: Plan,
+        *,
+        faults: Faults | None = None,
+        delivery: Delivery | None = None,
     ) -> TwilioCall:
+        faults = faults or Faults()
+        if faults.signature == "old":
+            raise ValueError("Twilio's signatures do not grow old")
         record = CallRecord(
             provider="twilio",
             call_id=new_sid(self._chance, "CA"),
@@ -133,8 +154,10 @@ class TwilioTwin:
         )
         if isinstance(steps, Sequence) and any(isinstance(step, Redial) for step in steps):
             raise ValueError("Twilio never dials a second socket for a stream")
-        courier = Courier(self.delivery, self._chance)
-        call = TwilioCall(self._account, record, Caller(steps), plan=plan, courier=courier)
+        courier = Courier(delivery or self.delivery, self._chance)
+        account = structs.replace(self._account, faults=faults)
+        caller = Caller(steps, noise=faults.noise)
+        call = TwilioCall(account, record, caller, plan=plan, courier=courier)
         self.records.append(record)
         self.calls[call.sid] = call
         return call
@@ -184,6 +207,8 @@ class TwilioTwin:
         plan = read_plan(form)
         to, from_ = first(form, "To"), first(form, "From")
         outcome = self.outcomes.get(to, self.default_outcome)
+        if outcome.rest is not None and not outcome.rest.executes:
+            return await _fail(request, outcome.rest)
         call = self._new("outbound", to, from_, outcome.steps, plan)
         _log_request(call.record, request, form)
         created = self._resource(call)
@@ -191,6 +216,8 @@ class TwilioTwin:
         task = asyncio.create_task(call.ring_out(outcome), name="twin outbound call")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if outcome.rest is not None:
+            return await _fail(request, outcome.rest)
         return JSONResponse(created, 201)
 
     async def _read(self, request: Request) -> Response:

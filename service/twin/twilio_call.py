@@ -7,12 +7,12 @@ with TwiML abandons the running document, `completed` ends the call.
 import asyncio
 import contextlib
 from collections.abc import Awaitable
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from service.twin import twiml
-from service.twin.behaviour import Courier, Outcome
+from service.twin.behaviour import NOVELTY, Courier, Outcome, forged
 from service.twin.caller import Caller
-from service.twin.line import Line, LineEnd
+from service.twin.line import Line, LineEnd, await_close, send
 from service.twin.playback import Playback
 from service.twin.record import CallRecord, StreamRecord
 from service.twin.socket import Socket, UpgradeRefused
@@ -28,6 +28,7 @@ _OUTCOMES = {
     "not-found": "failed",
     "failed": "failed",
 }
+_PATIENCE_S = 30.0  # with a bridge that waits for a `start` which never comes
 _SETUP_MS = 100  # between two steps of setting up a call
 
 
@@ -49,7 +50,7 @@ class TwilioCall:
         self.record = record
         self.status = "queued" if record.direction == "outbound" else "ringing"
         self.duration_s: int | None = None
-        self._callbacks = Callbacks(account, record, plan, courier)
+        self.callbacks = Callbacks(account, record, plan, courier)
         self._shared = account
         self._caller = caller
         self._plan = plan
@@ -109,7 +110,7 @@ class TwilioCall:
         if outcome.result != "answered":
             raise _Over(_OUTCOMES[outcome.result])
         await self._answer()
-        self._callbacks.detected(outcome.machine)
+        self.callbacks.detected(outcome.machine)
         if self._plan.url:
             await self._follow(await self._fetch(self._plan.url, self._plan.method))
         else:
@@ -136,14 +137,14 @@ class TwilioCall:
         self.record.ended_at_ms = self.record.at_ms()
         talked_ms = 0 if answered is None else self.record.ended_at_ms - answered
         self.status, self.duration_s = status, -(-talked_ms // 1000)
-        await self._callbacks.completed(status, self.duration_s)
+        await self.callbacks.completed(status, self.duration_s)
         if self._plan.record and answered is not None:
-            self._callbacks.recorded(self.duration_s)
-        await self._callbacks.settle()
+            self.callbacks.recorded(self.duration_s)
+        await self.callbacks.settle()
 
     async def _reach(self, status: str, event: str = "") -> None:
         self.status = status
-        await self._callbacks.progress(status, event or status)
+        await self.callbacks.progress(status, event or status)
 
     # Documents
 
@@ -189,6 +190,8 @@ class TwilioCall:
 
     async def _connect(self, stream: twiml.Stream) -> list[twiml.Verb] | None:
         end = await self._stream(stream)
+        if self._shared.faults.socket != "good" or self._shared.faults.start != "good":
+            raise _Over  # it was never Twilio who called
         if self._ordered.is_set():
             return None
         if end.kind == "hangup":
@@ -201,13 +204,17 @@ class TwilioCall:
         return None
 
     async def _fetch(self, url: str, method: str) -> list[twiml.Verb]:
-        response = await self._shared.webhooks.request(
-            self.record,
-            method=method,
-            url=url,
-            form=self._callbacks.form(self.status),
-            token=self._callbacks.token(),
-        )
+        form, token = self.callbacks.form(self.status), self.callbacks.token()
+        response = None
+        for _ in range(2 if self._shared.faults.voice_twice else 1):
+            response = await self._shared.webhooks.request(
+                self.record,
+                method=method,
+                url=url,
+                form=form,
+                token=token,
+                signing=self._shared.faults.signature,
+            )
         if response is None:
             raise self._application_error()
         if not response.is_success:
@@ -232,22 +239,38 @@ class TwilioCall:
     # The media stream
 
     async def _stream(self, verb: twiml.Stream) -> LineEnd:
+        if (
+            self.record.streams
+        ):  # a bridge that asks for streams in a circle must not stop the clock
+            await self._wait(_SETUP_MS)
         sid = new_sid(self._shared.chance, "MZ")
-        events = self._callbacks.of_stream(verb, sid)
+        events = self.callbacks.of_stream(verb, sid)
         socket = await self._open(verb.url)
         if socket is None:
             events.tell("stream-error", "31920: the upgrade was refused")
             return LineEnd("refused")
+        faults = self._shared.faults
+        named = new_sid(self._shared.chance, "CA") if faults.start == "foreign" else self.sid
         dialect = TwilioMedia(
-            account_sid=self._shared.account_sid, call_sid=self.sid, stream_sid=sid
+            account_sid=self._shared.account_sid,
+            call_sid=named,
+            stream_sid=sid,
+            more=NOVELTY if faults.novelties else None,
         )
+        parameters = verb.parameters
+        if faults.socket == "forged":
+            parameters = {name: forged(value) for name, value in parameters.items()}
+        connected, start = dialect.opening(parameters)
+        if faults.start == "never":
+            await send(socket, self.record, connected)
+            return await await_close(socket, self.record, patience_s=_PATIENCE_S)
         record = StreamRecord(sid, Playback(self.record.now_ms()), self.record.at_ms())
         self.record.streams.append(record)
         events.tell("stream-started")
         line = self._line = Line(socket, dialect, self._caller, record=self.record, stream=record)
         if self._ordered.is_set():
             line.stop()
-        end = await line.run(*dialect.opening(verb.parameters))
+        end = await line.run(connected, start)
         self._line = None
         if end.kind == "dropped":
             events.tell("stream-error", "31903: broken pipe")
@@ -256,10 +279,12 @@ class TwilioCall:
         return end
 
     async def _open(self, url: str) -> Socket | None:
-        headers = {
-            "user-agent": "Twilio.TmeWs/1.0",
-            "x-twilio-signature": signature(self._shared.auth_token, url),
-        }
+        headers = {"user-agent": "Twilio.TmeWs/1.0"}
+        if self._shared.faults.socket == "good":
+            headers["x-twilio-signature"] = signature(self._shared.auth_token, url)
+        elif self._shared.faults.socket == "forged":
+            parts = urlsplit(url)
+            url = urlunsplit(parts._replace(path=forged(parts.path)))
         self.record.log("stream", "carrier", open={"path": urlsplit(url).path})
         try:
             return await self._shared.dial(url, headers)

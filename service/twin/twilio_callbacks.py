@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 from msgspec import Struct
 
-from service.twin.behaviour import Courier
+from service.twin.behaviour import Courier, Faults
 from service.twin.record import CallRecord
 from service.twin.socket import Dial
 from service.twin.twilio_webhooks import Form, Webhooks
@@ -42,7 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True):
-    """The account, and what all its calls share."""
+    """The account, and what its calls share; `faults` are a call's own."""
 
     account_sid: str
     auth_token: str
@@ -51,6 +51,7 @@ class Account(Struct, frozen=True):
     chance: random.Random
     utc: Callable[[], datetime]
     action_after_hangup: bool
+    faults: Faults = Faults()
 
 
 class Callbacks:
@@ -96,6 +97,10 @@ class Callbacks:
         """A callback that nothing waits for."""
         self._courier.post(self._send(url, self._ids() | form, method))
 
+    async def tell(self, url: str, status: str, more: Form) -> None:
+        """Any callback about the call, with fields of the sender's own."""
+        await self._courier.deliver(self._send(url, self.form(status) | more, "POST"))
+
     def detected(self, machine: str) -> None:
         """What asynchronous answering machine detection found."""
         if self._plan.amd_url:
@@ -139,6 +144,8 @@ class Callbacks:
         }
         if inbound:
             form |= {"CallToken": '{"parentCallInfoToken":"x"}', "StirVerstat": "No-TN-Validation"}
+        if self._account.faults.novelties:
+            form |= {"Novelty": "", "NoveltySince": "2027 \u2713"}
         return form | dict.fromkeys(_GEO, "")
 
     def token(self) -> str:
@@ -158,7 +165,12 @@ class Callbacks:
 
         async def send() -> None:
             await self._account.webhooks.request(
-                self._record, method=method, url=url, form=form, token=token
+                self._record,
+                method=method,
+                url=url,
+                form=form,
+                token=token,
+                signing=self._account.faults.signature,
             )
 
         return send

@@ -7,12 +7,14 @@ alone, and a message of the bridge with one key too many or too few is not taken
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from service.twin.line import Bad, Clear, JsonObject, Order, PlaceMark, Play
 
 _FIRST_TIMESTAMP_MS = 155
 _FRAME_MS = 20
+_BYTES_PER_MS = 8
 
 _SHAPES = {
     "media": ({"event", "streamSid", "media"}, {"payload"}),
@@ -24,12 +26,21 @@ _SHAPES = {
 class TwilioMedia:
     """The messages of one stream."""
 
-    def __init__(self, *, account_sid: str, call_sid: str, stream_sid: str) -> None:
+    def __init__(
+        self,
+        *,
+        account_sid: str,
+        call_sid: str,
+        stream_sid: str,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._more = more or {}  # in every message
         self._account_sid = account_sid
         self._call_sid = call_sid
         self._stream_sid = stream_sid
         self._sequence = 0
         self._chunk = 0
+        self._at_ms = _FIRST_TIMESTAMP_MS
         self._reported: set[str] = set()
 
     def opening(self, parameters: dict[str, str]) -> tuple[JsonObject, JsonObject]:
@@ -46,20 +57,22 @@ class TwilioMedia:
         return connected, self._message("start", start=start)
 
     def media(self, pcmu: bytes) -> JsonObject:
-        """The next frame."""
+        """The next frame; usually 20 ms."""
         self._chunk += 1
         media = {
             "track": "inbound",
             "chunk": str(self._chunk),
-            "timestamp": str(_FIRST_TIMESTAMP_MS + (self._chunk - 1) * _FRAME_MS),
+            "timestamp": str(self._at_ms),
             "payload": base64.b64encode(pcmu).decode(),
         }
+        self._at_ms += len(pcmu) // _BYTES_PER_MS
         return self._message("media", media=media)
 
     def skip_media(self) -> None:
         """A frame that was lost: it leaves a gap in every count."""
         self._chunk += 1
         self._sequence += 1
+        self._at_ms += _FRAME_MS
 
     def digit(self, digit: str) -> JsonObject:
         """A key press; here the track is called `inbound_track`."""
@@ -109,7 +122,7 @@ class TwilioMedia:
     def _message(self, event: str, **content: Any) -> JsonObject:
         self._sequence += 1
         counted = {"event": event, "sequenceNumber": str(self._sequence)}
-        return {**counted, **content, "streamSid": self._stream_sid}
+        return {**counted, **content, "streamSid": self._stream_sid, **self._more}
 
 
 class _Refused(Exception):

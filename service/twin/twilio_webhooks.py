@@ -13,7 +13,8 @@ from urllib.parse import urldefrag, urlencode, urlsplit
 
 import httpx
 
-from service.twin.record import CallRecord
+from service.twin.behaviour import Signing
+from service.twin.record import CallRecord, Receipt
 
 _CONNECT_TIMEOUT_S = 5
 _TOTAL_TIMEOUT_S = 15
@@ -37,21 +38,35 @@ class Webhooks:
         self._auth_token = auth_token
 
     async def request(
-        self, record: CallRecord, *, method: str, url: str, form: Form, token: str
+        self,
+        record: CallRecord,
+        *,
+        method: str,
+        url: str,
+        form: Form,
+        token: str,
+        signing: Signing = "good",
     ) -> httpx.Response | None:
         """The bridge's answer; None when there was none in time. `token`: for idempotency."""
         url, _ = urldefrag(url)
         headers = {"user-agent": "TwilioProxy/1.1", "i-twilio-idempotency-token": token}
         if method == "GET":
             url += ("&" if urlsplit(url).query else "?") + urlencode(form)
-            headers["x-twilio-signature"] = signature(self._auth_token, url)
+            headers |= self._signed(signing, url, {})
+            url += "&Extra=1" if signing == "changed" else ""
             body = b""
         else:
             headers["content-type"] = "application/x-www-form-urlencoded; charset=UTF-8"
-            headers["x-twilio-signature"] = signature(self._auth_token, url, form.items())
+            headers |= self._signed(signing, url, form)
+            form = form | ({"Extra": "1"} if signing == "changed" else {})
             body = urlencode(form).encode()
         _log_request(record, method, url, form, token)
+        began_ms = record.now_ms()
         response = await self._send(method, url, headers, body)
+        took_ms = round(record.now_ms() - began_ms)
+        status = 0 if response is None else response.status_code
+        receipt = Receipt(record.at_ms(), urlsplit(url).path, status, took_ms)
+        record.receipts.append(receipt)
         if response is None:
             record.log("webhook", "bridge", response={"status": 0, "body": ""})
             record.warn("11200", f"no answer from {urlsplit(url).path}")
@@ -59,6 +74,13 @@ class Webhooks:
             answer = {"status": response.status_code, "body": response.text}
             record.log("webhook", "bridge", response=answer)
         return response
+
+    def _signed(self, signing: Signing, url: str, form: Form) -> dict[str, str]:
+        if signing == "missing":
+            return {}
+        key = self._auth_token[::-1] + "x" if signing == "wrong_key" else self._auth_token
+        url += "/" if signing == "other_url" else ""
+        return {"x-twilio-signature": signature(key, url, form.items())}
 
     async def _send(
         self, method: str, url: str, headers: dict[str, str], body: bytes

@@ -22,6 +22,7 @@ from service.replay.trial import try_out
 from tests.replay.fixtures import AGENTS, BUSY, CASSETTES, INTERRUPTS, ROOT, TALKED
 
 HANGS_UP = ROOT / "fixtures/twilio/inbound-caller-hangs-up-mid-sentence.jsonl"
+MENU = ROOT / "fixtures/twilio/inbound-dtmf.jsonl"
 A_TALK_BYTES = 20_000
 """Smaller cassettes have next to no sound; most faults would meet nothing there."""
 
@@ -72,7 +73,7 @@ def _keeps_what_is_cleared(_pacer: Pacer) -> None:
     return
 
 
-def _never_clears(_dialog: Dialog, _now_ms: int) -> list[Any]:
+def _does_nothing(*_: object) -> list[Any]:
     return []
 
 
@@ -92,13 +93,13 @@ MUTANTS: list[tuple[type[Any], str, Callable[..., Any], Path, str, str]] = [
         Playout,
         "mark_returned",
         _believes_every_mark,
-        INTERRUPTS,
+        MENU,
         "marks=after-clear",
         "true ledger",
     ),
     (Playout, "heard_position_ms", _hears_all_that_was_sent, HANGS_UP, "", "true ledger"),
     (Dialog, "_is_stalled", lambda *_: False, TALKED, "engine=stall@2,linger=15s", "no dead air"),
-    (Dialog, "_give_up", _never_clears, TALKED, "engine=stall@2,linger=15s", "no dead air"),
+    (Dialog, "_engine_failed", _does_nothing, TALKED, "engine=die@2,linger=5s", "no dead air"),
 ]
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.cli import carrier
+from service.cli import twin as cli
 from service.media.g711 import decode_pcmu
-from service.twin import cli
 from tests.twin import telnyx_bridge, twilio_bridge
 from tests.twin.serving import listen, serving
 from tests.twin.sounds import tone
@@ -21,7 +22,7 @@ _FRAMES_BETWEEN_WORDS = 50
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in cli._SETTINGS:
+    for name in carrier.SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
