@@ -203,7 +203,6 @@ def _sound_reply(index: int, reply: Any, at_fault: set[Place]) -> Any:
     heads = {place[0] for place in at_fault if place}
     sound = {k: v for k, v in reply.items() if k not in heads} if isinstance(reply, dict) else {}
     sound.setdefault("says", STAND_IN)
-    if () in at_fault or heads & {"hears", "key"}:
-        # Letters alone, since a phrase is told from another by its words.
-        sound.setdefault("hears", [" ".join([STAND_IN, *map("abcdefghij".__getitem__, map(int, str(index)))])])
+    if (() in at_fault or heads & {"hears", "key"}) and not sound.get("hears"):
+        sound["hears"] = [f"{STAND_IN} {chr(0x4E00 + index)}"]  # a letter: no two may be the same
     return sound

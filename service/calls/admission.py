@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from service.core.calls import CallId
 
-LAG_FADES = 0.97
-"""From one 20 ms tick to the next: to a fifth within a second."""
+LAG_WEIGHT = 0.03
+"""Of the newest 20 ms tick in the mean lag: one that lasts shows within a second."""
 
 
 class Admission:
@@ -79,8 +79,11 @@ class Admission:
         return bool(self._arriving or self.expected())
 
     def lagged(self, seconds: float) -> None:
-        """The event loop woke this late. A bad moment counts for about a second."""
-        self._loop_lag_ms = max(seconds * 1000, self._loop_lag_ms * LAG_FADES)
+        """A tick of the event loop came this late.
+
+        A stumble, as of a process that has just started, turns nobody away: only lag that lasts.
+        """
+        self._loop_lag_ms += (seconds * 1000 - self._loop_lag_ms) * LAG_WEIGHT
 
     def _occupied(self) -> set[CallId]:
         live = {*self._live()}
