@@ -15,6 +15,7 @@ from service.core.calls import Call, Entry, describe_end
 _OURS = (  # fields that the API does not show; in Redis under their own names
     "version",
     "owner",
+    "rang_at",
     "attached",
     "stream_started_at",
     "stream_lost_at",

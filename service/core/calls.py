@@ -74,6 +74,7 @@ class Call(Struct, frozen=True, kw_only=True):
     # Ours alone, not shown by the API:
     version: int = 0  # one more with each write
     owner: str | None = None  # the instance that holds its bridge
+    rang_at: datetime | None = None  # at the far end; one that comes to us rings from the start
     attached: bool = False  # a media socket is open
     stream_started_at: datetime | None = None
     stream_lost_at: datetime | None = None  # the socket is gone and may come back
@@ -212,7 +213,7 @@ def advance(call: Call, event: CallEvent) -> Step:
     | event         | moves the call                     | writes                               |
     |---------------|------------------------------------|--------------------------------------|
     | CallPlaced    | learns the carrier's id            |                                      |
-    | CallRinging   | queued -> ringing                  | call.ringing                         |
+    | CallRinging   | queued -> ringing                  | call.ringing, once, however late     |
     | CallAnswered  | queued, ringing -> answered        | call.answered                        |
     | MediaAttached | any -> bridged, has an owner       | call.answered, stream.started, once  |
     | MediaLost     | waits; ends if an end is pending   |                                      |
@@ -231,9 +232,9 @@ def advance(call: Call, event: CallEvent) -> Step:
         case CallPlaced():
             return Step(call, ())
         case CallRinging():
-            return _forward(call, CallState.RINGING, event.occurred_at)
+            return _ring(call, event.occurred_at)
         case CallAnswered():
-            return _forward(call, CallState.ANSWERED, event.occurred_at)
+            return _answer(call, event.occurred_at)
         case MediaAttached():
             return _attach(call, event)
         case MediaLost() | MediaStopped():
@@ -276,21 +277,27 @@ def _after_end(call: Call, event: CallEvent) -> Step:
     return Step(call, ())
 
 
-def _forward(call: Call, state: CallState, at: datetime) -> Step:
-    """To RINGING or ANSWERED, unless the call is there or further."""
-    if _ORDER[call.state] >= _ORDER[state]:
+def _ring(call: Call, at: datetime) -> Step:
+    """News of the ringing may come after that of the answer: it moves nothing, but it is news."""
+    if call.rang_at is not None or call.direction is Direction.INBOUND:
         return Step(call, ())
     at = _not_before(call, at)
-    answered_at = at if state is CallState.ANSWERED else None
-    return Step(
-        replace(call, state=state, answered_at=answered_at), (Entry(f"call.{state}", at, {}),)
-    )
+    state = CallState.RINGING if call.state is CallState.QUEUED else call.state
+    return Step(replace(call, state=state, rang_at=at), (Entry("call.ringing", at, {}),))
+
+
+def _answer(call: Call, at: datetime) -> Step:
+    if _ORDER[call.state] >= _ORDER[CallState.ANSWERED]:
+        return Step(call, ())
+    at = _not_before(call, at)
+    answered = replace(call, state=CallState.ANSWERED, answered_at=at)
+    return Step(answered, (Entry("call.answered", at, {}),))
 
 
 def _attach(call: Call, event: MediaAttached) -> Step:
     if call.stream_stopped_at is not None:
         return Step(call, ())  # told late: that stream is over, and its stop is written down
-    call, entries = _unpack(_forward(call, CallState.ANSWERED, event.occurred_at))
+    call, entries = _unpack(_answer(call, event.occurred_at))
     if call.stream_started_at is None:
         at = _not_before(call, event.occurred_at)
         entries += (Entry("stream.started", at, {"stream_id": event.stream_id}),)
