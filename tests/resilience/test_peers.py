@@ -31,9 +31,9 @@ class DeafSocket:
         return
         yield ""
 
-    async def send(self, text: str) -> None:
+    async def send(self, message: str | bytes) -> None:
         try:
-            await self._connection.send(text)
+            await self._connection.send(message)
         except ConnectionClosed:
             raise SocketGone from None
 
