@@ -30,11 +30,9 @@ help:
 run: $(RUN_READY)
 	@exec $(PY) -m service serve --host $(HOST) --port $(PORT)
 
-# The twins' tests run by themselves: beside the others some of them fail, why is not yet known.
 # -p tests.no_skips turns a skipped test into a failed run: a missing package must not go unseen.
 test: packages lint
-	$(PY) -m pytest -p tests.no_skips -rfE --cov --cov-report= --ignore=tests/twin
-	$(PY) -m pytest -p tests.no_skips -rfE --cov --cov-append --cov-report=term:skip-covered tests/twin
+	$(PY) -m pytest -p tests.no_skips -rfE --cov --cov-report=term:skip-covered
 
 demo: $(RUN_READY)
 	@exec $(PY) -m service.replay.demo

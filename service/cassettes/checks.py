@@ -115,7 +115,8 @@ class Checks:
             wrong, right = _FOREIGN_FIELD[self._provider], _STREAM_FIELD[self._provider]
             yield f"a message of {self._provider} has no {wrong} but {right}"
         if event == "start":
-            if self._started and self._sure and self._provider == "twilio":  # Telnyx may say it anew
+            # Telnyx may say it anew.
+            if self._started and self._sure and self._provider == "twilio":
                 yield "a second start on one socket"
             self._started = True
         elif event in _AFTER_START:

@@ -19,7 +19,9 @@ from service.twin.twilio import TwilioTwin
 Twin = TwilioTwin | TelnyxTwin
 
 TO = "+14155550123"
+_FAR_ENDS_FROM = 140
 _REFUSED_MS = 3000  # how long the kit waits for what must not come
+_LONG_WORDS_MS = 20_000  # an agent may have much to say
 _INTO_SPEECH_MS = 600
 _AFTERWARDS_MS = 1500
 
@@ -97,7 +99,7 @@ class Kit:
 
     async def conversation(self) -> CallRecord:
         """A call like any other, once for all checks: the agent speaks, the caller, the agent."""
-        listen = WaitForAgent(timeout_ms=self.limits.answer_ms)
+        listen = WaitForAgent(timeout_ms=self.limits.answer_ms + _LONG_WORDS_MS)
         if self._conversation is None:
             talk = self.call(listen, Say(self.speech), listen, HangUp())
             self._conversation = asyncio.ensure_future(talk)
@@ -112,5 +114,5 @@ class Kit:
         return await asyncio.shield(self._interruption)
 
     def far_end(self) -> str:
-        """A number that no other check dials."""
-        return f"+1415555{next(self._far_ends) + 2000:04d}"
+        """A number that no other check dials, and nobody has: 555-0100 to 0199 are fiction."""
+        return f"+1415555{_FAR_ENDS_FROM + next(self._far_ends):04d}"

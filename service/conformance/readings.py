@@ -13,6 +13,9 @@ from service.twin.record import CallRecord, Receipt, StreamRecord
 SOCKET_CODES = ("31950", "31951", "100003", "100004", "100005", "binary")
 """What the carriers' twins warn of on the media socket."""
 
+UNANSWERED_CODES = ("11200", "12100", "12200", "12300", "31920", "webhook", "connection_failed")
+"""What they warn of when nobody takes up a call, or with something that is no answer."""
+
 
 def stream_of(record: CallRecord) -> StreamRecord:
     """The call's first media stream. Failed when it never got one."""

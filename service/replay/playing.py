@@ -16,13 +16,18 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.agents import AgentBook
+from service.ai.base import Engine
+from service.ai.loopback import LoopbackEngine
 from service.cassettes.cassette import Cassette, Line
+from service.clock import Clock, Ids
 from service.replay.carrier import RecordedCarrier
 from service.replay.hands import TelnyxHand, TwilioHand
 from service.replay.player import Hand, Player
 from service.replay.recorded_engine import RecordedEngine, needs_no_engine
 from service.replay.stage import (
     AUTH_TOKEN,
+    EPOCH,
     PUBLIC_URL,
     TELNYX_SEED,
     inside,
@@ -69,7 +74,7 @@ async def _play_inside(cassette: Cassette, agents: Path, *, recorded: bool) -> l
         agents=agents,
         carriers=carrier,
         chance=random.Random(SEED),
-        engines=engine.under_all_names() if engine is not None else None,
+        engines=_engines(cassette, agents, engine),
     )
     async with service as app, inside(app) as http:
         player = Player(
@@ -84,6 +89,22 @@ async def _play_inside(cassette: Cassette, agents: Path, *, recorded: bool) -> l
             engine.tap = player.told_engine
         await player.play(stage_time)
     return player.lines
+
+
+def _engines(
+    cassette: Cassette, agents: Path, recorded: RecordedEngine | None
+) -> Mapping[str, Engine] | None:
+    """Who speaks; None: the service's own engines, with their processes, which take a while."""
+    if recorded is not None:
+        return recorded.under_all_names()
+    book = AgentBook(agents)
+    book.load()
+    agent = book.get(cassette.header.agent)
+    if agent is None or agent.engine != LoopbackEngine.name:
+        return None
+    ids = Ids(Clock(EPOCH), random.Random(SEED).randbytes)
+    nobody = RecordedEngine(()).under_all_names()
+    return nobody | {LoopbackEngine.name: LoopbackEngine(ids.new)}
 
 
 async def _play_outside(

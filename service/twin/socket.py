@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _CONNECT_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
+_FAILED = 1011
 _ABNORMAL = 1006  # no close frame was seen (RFC 6455, 7.4.1)
 
 
@@ -186,9 +187,17 @@ class _AppSocket:
             await asyncio.wait([self._task])
             raise UpgradeRefused(status)
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        while (message := await self._from_app.get()) is not None:
-            yield message
+    # No generator: one that is left half way is closed by whatever loop runs by then.
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        if self._closed.is_set() and self._from_app.empty():
+            raise StopAsyncIteration
+        message = await self._from_app.get()
+        if message is None:
+            raise StopAsyncIteration
+        return message
 
     async def send(self, message: str | bytes) -> None:
         if self._closed.is_set():
@@ -207,14 +216,15 @@ class _AppSocket:
         self._disconnect(_ABNORMAL)
 
     async def _run(self) -> None:
+        code = _FAILED  # of any end but the proper one: a cancelled app is none
         try:
             await self._app(self._scope, self._to_app.get, self._take)
+            code = 1000
         except Exception:
             _log.exception("the app failed in its websocket")
+        finally:
             self._refuse(500)
-            self._end(1011)
-        self._refuse(500)
-        self._end(1000)
+            self._end(code)
 
     async def _take(self, message: Message) -> None:
         match message["type"]:

@@ -38,6 +38,7 @@ from service.twin.twilio_callbacks import TERMINAL, Account, Plan, new_sid
 from service.twin.twilio_forms import Refusal, create_form, first, read_plan, update_form
 from service.twin.twilio_webhooks import Webhooks
 
+_PAGE = 50
 _ROOT = "/2010-04-01/Accounts/{account_sid}"
 
 
@@ -93,6 +94,7 @@ class TwilioTwin:
                 Route(f"{_ROOT}.json", self._rest(_read_account), methods=["GET"]),
                 Route(f"{_ROOT}/IncomingPhoneNumbers.json", self._rest(self._read_numbers)),
                 Route(f"{_ROOT}/Calls.json", self._rest(self._create), methods=["POST"]),
+                Route(f"{_ROOT}/Calls.json", self._rest(self._list), methods=["GET"]),
                 Route(f"{_ROOT}/Calls/{{sid}}.json", self._rest(self._read), methods=["GET"]),
                 Route(f"{_ROOT}/Calls/{{sid}}.json", self._rest(self._update), methods=["POST"]),
             ]
@@ -219,6 +221,19 @@ class TwilioTwin:
         if outcome.rest is not None:
             return await _fail(request, outcome.rest)
         return JSONResponse(created, 201)
+
+    async def _list(self, request: Request) -> Response:
+        """Newest first: what one looks at after a create request that got no answer."""
+        wanted = {name: request.query_params.get(name) for name in ("To", "From", "Status")}
+        found = [
+            call
+            for call in reversed(self.calls.values())
+            if wanted["To"] in (None, call.record.to)
+            and wanted["From"] in (None, call.record.from_)
+            and wanted["Status"] in (None, call.status)
+        ]
+        page = [self._resource(call) for call in found[:_PAGE]]
+        return JSONResponse({"calls": page, "page_size": _PAGE, "next_page_uri": None})
 
     async def _read(self, request: Request) -> Response:
         return JSONResponse(self._resource(self._find(request)))

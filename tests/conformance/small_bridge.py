@@ -34,11 +34,12 @@ _MAX_BODY_BYTES = 1024 * 1024
 _MAX_MESSAGE_CHARS = 64 * 1024
 _START_S = 5.0
 _LEAD_S = 0.2
-_FRAME_S = 0.02
+_ONE_AT_A_TIME_S = 0.05
 _MARK_EVERY = 25  # frames
 _LOUD_RMS = 2000
 _LOUD_FRAMES = 5
-_SPOKEN = {"first": 3000, "then": 1000}  # ms
+_SPOKEN_MS = {"first": 4000, "then": 1000}
+_SOUNDS = {what: tone(ms) for what, ms in _SPOKEN_MS.items()}
 _KNOWN = ("connected", "start", "media", "dtmf", "mark", "stop", "error")
 
 
@@ -63,8 +64,10 @@ class SmallBridge:
         self._by_call: dict[str, str] = {}
         self._used: set[str] = set()
         self._events: set[str] = set()
-        self._over: set[str] = set()
-        self._live = 0
+        self._over: set[str] = set()  # whose socket is closed
+        self._open: set[str] = set()
+        self._answering = ""
+        self._answered_s = -1.0
         self._lost: set[str] = set()
         self._hurt = False
 
@@ -75,6 +78,12 @@ class SmallBridge:
             self._by_call[call_id] = token
         return self._by_call[call_id]
 
+    def _busy(self, call: str) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        busy = now_s - self._answered_s < _ONE_AT_A_TIME_S and call != self._answering
+        self._answered_s, self._answering = now_s, call
+        return busy and self.sin == "one_call_at_a_time"
+
     # Twilio
 
     async def _voice(self, request: Request) -> Response:
@@ -84,9 +93,9 @@ class SmallBridge:
         if self._hurt:
             self._hurt = False
             return Response(status_code=500)
-        if self.sin == "one_call_at_a_time" and self._live:
-            return _xml('<Response><Reject reason="busy"/></Response>')
         call = form["CallSid"]
+        if self._busy(call):
+            return _xml('<Response><Reject reason="busy"/></Response>')
         if self.sin == "no_second_answer" and call in self._by_call:
             return Response(status_code=409)
         url = f"ws://localhost/stream/twilio/{self.token(call)}"
@@ -100,6 +109,7 @@ class SmallBridge:
         form = await self._form(request)
         if isinstance(form, Response):
             return form
+        await asyncio.sleep(0.05)  # until its socket has noticed, too
         broken = self.sin == "a_cut_breaks_it" and form["CallSid"] in self._lost
         return Response(status_code=500) if broken else _xml("<Response/>")
 
@@ -111,8 +121,6 @@ class SmallBridge:
             await asyncio.sleep(1.5)
         call = form["CallSid"]
         late = call in self._over and form.get("StreamEvent") == "stream-started"
-        if form.get("StreamEvent") == "stream-stopped":
-            self._over.add(call)
         return Response(status_code=409 if late and self.sin == "late_is_wrong" else 204)
 
     async def _form(self, request: Request) -> dict[str, str] | Response:
@@ -178,12 +186,12 @@ class SmallBridge:
                 self.sin == "answers_every_leg"
             ):
                 await self._answer(call)
-            case "call.hangup":
-                self._over.add(call)
+            case "call.hangup" if call in self._open and self.sin == "hangup_comes_last":
+                return Response(status_code=409)
             case "streaming.started" if call in self._over and self.sin == "late_is_wrong":
                 return Response(status_code=409)
-            case "streaming.stopped" if call in self._over and self.sin == "hangup_is_the_end":
-                return Response(status_code=409)
+            case _:
+                pass
         return Response()
 
     def _signed_by_telnyx(self, raw: bytes, headers: Mapping[str, str]) -> bool:
@@ -206,7 +214,7 @@ class SmallBridge:
         if self._hurt:
             self._hurt = False
             return
-        if self.sin == "one_call_at_a_time" and self._live:
+        if self._busy(call):
             await self._act(call, "reject", {"cause": "USER_BUSY"})
             return
         body = {
@@ -261,19 +269,20 @@ class SmallBridge:
         refused = token not in self._tokens and self.sin != "takes_any_token"
         refused |= self.sin == "token_once" and token in self._used
         refused |= self.sin == "a_cut_breaks_it" and self._tokens.get(token) in self._lost
+        self._answered_s = -1.0  # the next call may come
         if refused:
             await socket.close()
             return
         self._used.add(token)
         await socket.accept()
-        self._live += 1
+        self._open.add(self._tokens.get(token, ""))
         call = _Call(socket, carrier, self.sin)
         try:
             ended = await call.run(lambda: self._tokens.get(token, ""))
         except WebSocketDisconnect:
             ended = "lost"
-        finally:
-            self._live -= 1
+        self._open.discard(self._tokens.get(token, ""))
+        self._over.add(self._tokens.get(token, ""))
         self._hurt |= ended == "oversize" and self.sin == "an_oversize_message_hurts"
         if ended == "lost":
             self._lost.add(self._tokens.get(token, ""))
@@ -359,6 +368,8 @@ class _Call:
                 return "error"
             case "mark":
                 return self._marked(message["mark"]["name"])
+            case _:
+                pass
         return ""
 
     def _marked(self, name: str) -> str:
@@ -391,7 +402,9 @@ class _Call:
         return ""
 
     async def _fall_silent(self) -> None:
-        if self.speaking is None or self.speaking.done() or self.sin == "never_interrupted":
+        if self.speaking is None or self.sin == "never_interrupted":
+            return
+        if self.speaking.done() and self.sin != "all_at_once":
             return
         self.speaking.cancel()
         self.cleared = True
@@ -402,19 +415,20 @@ class _Call:
     def _speak(self, what: str) -> None:
         if self.sin == "mute":
             return
-        ms = _SPOKEN[what]
-        self.speaking = asyncio.create_task(self._say(tone(ms * (2 if what == "first" else 1))))
+        self.speaking = asyncio.create_task(self._say(_SOUNDS[what]))
 
     async def _say(self, sound: bytes) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        frame_s = 0.025 if self.sin == "drags" else _FRAME_S
         lead_s = {"drags": 0.0, "all_at_once": 60.0}.get(self.sin, _LEAD_S)
         size = 161 if self.sin == "odd_frames" else 160
         if self.sin == "crumbs":
             size = 100
+        frame_s = size / 8000 * (1.25 if self.sin == "drags" else 1)
         for number, at in enumerate(range(0, len(sound), size), start=1):
             frame = sound[at : at + size]
+            if len(frame) < size:
+                break
             if number == 1 and self.sin == "sends_a_file":
                 frame = b"RIFF" + frame[4:]
             await self._play(frame)

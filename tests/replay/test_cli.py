@@ -45,7 +45,8 @@ def test_a_difference_is_exit_code_1_shown_and_written(
 
 
 def test_a_machine_reads_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changed = copy_with(INTERRUPTS, "where are you", "who are you", tmp_path)
+    before = '"turn_id":"caller-1","text":"where are you"'
+    changed = copy_with(INTERRUPTS, before, before.replace("where", "who"), tmp_path)
     assert main([str(changed), "--json", *AGENT]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["same"] is False
@@ -97,12 +98,11 @@ def test_a_build_is_told_of_a_cassette_that_cannot_be_read(tmp_path: Path) -> No
 def test_a_tolerance_can_be_narrowed_from_outside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changed = copy_with(
-        BUSY, '{"at_ms":800,"lane":"store"', '{"at_ms":890,"lane":"store"', tmp_path
-    )
+    last = '"lane":"webhook","from":"bridge"'
+    changed = copy_with(BUSY, '{"at_ms":800,' + last, '{"at_ms":890,' + last, tmp_path)
     assert main([str(changed), *AGENT]) == 0
-    assert main([str(changed), "--tolerance", "store=20", *AGENT]) == 1
-    assert "early: call.ended, by 90 ms" in capsys.readouterr().out
+    assert main([str(changed), "--tolerance", "webhook=20", *AGENT]) == 1
+    assert "early: answer to POST /telnyx/webhook, by 90 ms" in capsys.readouterr().out
     assert main([str(changed), "--exact", *AGENT]) == 1
 
 

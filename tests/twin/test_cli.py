@@ -116,9 +116,50 @@ def test_a_wav_that_is_not_there_is_exit_code_1(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["vonage"], ["twilio", "--calls", "-1"], ["telnyx", "--seed", "00"], ["twilio", "--x"]],
+    [
+        [],
+        ["vonage"],
+        ["twilio", "--calls", "-1"],
+        ["telnyx", "--seed", "00"],
+        ["twilio", "--x"],
+        ["twilio", "--fault", "signature=old"],
+        ["telnyx", "--fault", "colour=blue"],
+        ["telnyx", "--habit", "redials"],
+        ["twilio", "--rest-fault", "200"],
+        ["twilio", "--delay-ms", "9-1"],
+        ["twilio", "--number", "+14155550177=gone"],
+    ],
 )
 def test_called_wrongly_is_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(arguments)
     assert exit_.value.code == 2
+
+
+async def test_a_script_says_what_the_caller_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _wav(tmp_path / "hello.wav", 100)
+    script = tmp_path / "caller.yaml"
+    script.write_text("- wait_for_agent_start\n- play: hello.wav\n- press: 12\n- hang_up\n")
+    listener, base = listen()
+    bridge = twilio_bridge.TwilioBridge(_speak_now_and_then, base, prefix="/twilio")
+    arguments = ["twilio", "--bridge", base, "--port", "0", "--script", str(script)]
+    arguments += ["--token", twilio_bridge.TOKEN, "--copies", "2", "--fault", "noise=true"]
+    async with serving(bridge.app, listener):
+        assert await asyncio.to_thread(cli.main, arguments) == 0
+    digits = [m["dtmf"]["digit"] for m in bridge.phones[0].received if m["event"] == "dtmf"]
+    assert digits == ["1", "2"]
+    assert len(bridge.told("/stream-status")) == 4
+    assert "the caller says" in capsys.readouterr().out
+
+
+def test_a_script_with_faults_is_exit_code_1_and_calls_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "caller.yaml"
+    script.write_text("- sing\n- press: x\n")
+    assert cli.main(["twilio", "--script", str(script)]) == 1
+    told = capsys.readouterr().err
+    assert "step 1: no step is called 'sing'" in told
+    assert "step 2: keys are" in told

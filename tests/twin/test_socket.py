@@ -1,5 +1,6 @@
 """The media socket behaves alike over the network and into an app of the same process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -121,6 +122,28 @@ async def test_nobody_at_the_address_is_no_answer() -> None:
     with pytest.raises(UpgradeRefused) as refused:
         await dial_network("ws" + base.removeprefix("http"), {})
     assert refused.value.status == 0
+
+
+async def test_an_app_that_is_cancelled_closes_with_1011_too() -> None:
+    async def endpoint(socket: WebSocket) -> None:
+        await socket.accept()
+        raise asyncio.CancelledError
+
+    dial = dial_app(Starlette(routes=[WebSocketRoute("/", endpoint)]))
+    socket = await dial("ws://localhost/", {})
+    async with asyncio.timeout(5):
+        assert [message async for message in socket] == []
+    assert socket.close_code == 1011
+
+
+async def test_a_socket_that_is_read_in_part_leaves_nothing_to_close() -> None:
+    server = _Server()
+    socket = await dial_app(server.app)("ws://localhost/echo", {})
+    await socket.send("hello")
+    reader = aiter(socket)
+    assert await anext(reader) == "hello"
+    assert not hasattr(reader, "aclose")  # a generator would wait for a loop that is gone
+    await socket.close()
 
 
 async def test_an_app_that_fails_closes_with_1011(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 from service.core.audio import Encoding
 from service.media.g711 import decode_pcma, decode_pcmu, encode_pcma, encode_pcmu
 from service.replay.virtual import VirtualLoop
-from service.twin.behaviour import Delivery, Outcome, RestFault
+from service.twin.behaviour import Delivery, Faults, Outcome, RestFault, Signing
 from service.twin.caller import (
     Disturb,
     DropSocket,
@@ -605,3 +605,52 @@ async def test_without_retry_a_ring_timeout_is_no_answer() -> None:
     await _dial(bridge, retry_on_timeout=False, timeout_secs=5)
     await twin.settle()
     assert bridge.told("call.hangup")[0]["hangup_cause"] == "no_answer"
+
+
+@pytest.mark.parametrize("signature", ["wrong_key", "changed", "old"])
+async def test_a_webhook_that_telnyx_never_signed_so_does_not_pass(signature: Signing) -> None:
+    bridge = TelnyxBridge(_listen)
+    bridge.statuses = [403]
+    faults = Faults(signature=signature)
+    twin = _twin(bridge)
+    record = await twin.call(_TO, _FROM, [], patience_ms=1000, faults=faults)
+    assert bridge.bad_signatures >= 1
+    assert record.receipts[0].what == "call.initiated"
+    assert (record.receipts[0].status, record.streams) == (403, [])
+
+
+async def test_a_telnyx_start_can_name_another_call_or_never_come() -> None:
+    async def leave(phone: Phone) -> None:
+        await phone.next("connected")
+
+    foreign = Faults(start="foreign")
+    record = await _twin(TelnyxBridge(_listen)).call(_TO, _FROM, [HangUp()], faults=foreign)
+    [start] = record.messages("start", "carrier")
+    assert start["start"]["call_control_id"] != record.call_id
+    silent = Faults(start="never")
+    record = await _twin(TelnyxBridge(leave)).call(_TO, _FROM, [HangUp()], faults=silent)
+    assert record.messages("start", "carrier") == []
+
+
+async def test_a_call_that_somebody_else_placed_is_told_to_the_bridge() -> None:
+    bridge = TelnyxBridge(_listen)
+    record = await _twin(bridge).place_elsewhere(_FAR, _TO, Outcome(result="busy"))
+    assert bridge.told("call.initiated")[0]["direction"] == "outgoing"
+    assert record.status == "user_busy"
+
+
+async def test_a_telnyx_number_can_have_a_rest_fault_of_its_own() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = _twin(bridge)
+    twin.outcomes[_FAR] = Outcome(rest=RestFault(kind="status", status=500))
+    assert (await _dial(bridge)).status_code == 500
+    assert twin.records == []
+
+
+async def test_telnyx_has_events_and_fields_that_no_document_has() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = _twin(bridge)
+    await twin.call(_TO, _FROM, [Silence(100), HangUp()], faults=Faults(novelties=True))
+    assert len(bridge.told("call.novelty")) == 1
+    assert "novelty" in bridge.told("call.initiated")[0]
+    assert "novelty" in bridge.phones[0].received[-1]

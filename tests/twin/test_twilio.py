@@ -1,7 +1,10 @@
 """Whole calls at the Twilio twin, with a small bridge in the same process on a virtual clock."""
 
 import asyncio
+import audioop
 import base64
+import itertools
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,14 +13,17 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from service.media.g711 import decode_pcmu
 from service.replay.virtual import VirtualLoop
-from service.twin.behaviour import Delivery, Outcome, RestFault
+from service.twin.behaviour import Delivery, Faults, Outcome, RestFault, Signing, forged
 from service.twin.caller import (
     Disturb,
     DropSocket,
+    Freeze,
     HangUp,
     InterruptAfter,
     Press,
+    Raw,
     Redial,
     Say,
     Silence,
@@ -629,3 +635,132 @@ async def test_twiml_in_the_create_request_is_carried_out() -> None:
 async def test_the_action_can_be_asked_for_after_a_hangup_too() -> None:
     _, bridge = await _call(_listen, HangUp(), action_after_hangup=True)
     assert [form["CallStatus"] for form in bridge.told("/done")] == ["completed"]
+
+
+async def test_marks_can_be_lost_or_come_back_late() -> None:
+    async def talk(phone: Phone) -> None:
+        await phone.next("start")
+        await phone.play(tone(200))
+        await phone.mark("m")
+        await phone.until_closed()
+
+    lost, _ = await _call(talk, Disturb(lose_marks=True), Silence(1000), HangUp())
+    late, bridge = await _call(talk, Disturb(marks_late_ms=400), Silence(1000), HangUp())
+    assert lost.records[0].messages("mark", "carrier") == []
+    [at] = [n for n, m in enumerate(bridge.phones[0].received) if m["event"] == "mark"]
+    assert at > 600 // 20
+    assert [echo.name for echo in late.records[0].marks()] == ["m"]
+
+
+async def test_frames_come_in_bunches_or_several_in_one_message() -> None:
+    bunched, _ = await _call(_listen, Disturb(bunch=5), Silence(400), HangUp())
+    times = [
+        line["at_ms"]
+        for line in bunched.records[0].lines
+        if line.get("message", {}).get("event") == "media"
+    ]
+    assert times.count(times[0]) == 5
+    _, joined = await _call(_listen, Disturb(join=5), Silence(400), HangUp())
+    media = [m["media"] for m in joined.phones[0].received if m["event"] == "media"]
+    assert {len(base64.b64decode(m["payload"])) for m in media} == {800}
+    assert [m["timestamp"] for m in media[:2]] == ["155", "255"]
+
+
+async def test_a_frozen_network_reads_and_sends_nothing_for_a_while() -> None:
+    heard_ms: list[float] = []
+
+    async def talk(phone: Phone) -> None:
+        while True:
+            await phone.next("media")
+            heard_ms.append(asyncio.get_running_loop().time() * 1000)
+
+    await _call(talk, Silence(200), Freeze(1000), Silence(200), HangUp())
+    gaps = [after - before for before, after in itertools.pairwise(heard_ms)]
+    assert max(gaps) > 990
+
+
+async def test_anything_can_be_sent_on_the_socket() -> None:
+    _, bridge = await _call(_listen, Raw('{"event":"novelty"}'), Silence(100), HangUp())
+    assert {"event": "novelty"} in bridge.phones[0].received
+
+
+async def test_a_quiet_line_may_rush() -> None:
+    bridge = TwilioBridge(_listen)
+    await _twin(bridge).call(_TO, _FROM, [Silence(1000), HangUp()], faults=Faults(noise=True))
+    media = [m["media"] for m in bridge.phones[0].received if m["event"] == "media"]
+    sound = decode_pcmu(b"".join(base64.b64decode(m["payload"]) for m in media))
+    assert 20 * math.log10(audioop.rms(sound, 2) / 32768) == pytest.approx(-35, abs=1)
+
+
+@pytest.mark.parametrize("signature", ["wrong_key", "changed", "other_url"])
+async def test_a_webhook_that_twilio_never_signed_is_told_by_its_receipt(
+    signature: Signing,
+) -> None:
+    bridge = TwilioBridge(_listen)
+    record = await _twin(bridge).call(_TO, _FROM, [], faults=Faults(signature=signature))
+    assert [(r.what, r.status) for r in record.receipts] == [("/voice", 403)]
+    assert (bridge.bad_signatures, record.streams) == (1, [])
+
+
+def test_a_forged_token_is_another_one_of_the_same_length() -> None:
+    assert forged("/stream/0123456789abcdef0123") == "/stream/A123456789abcdef0123"
+    assert forged("/stream/short") == "/stream/short"
+
+
+async def test_a_start_can_name_another_call_or_never_come() -> None:
+    async def talk(phone: Phone) -> None:
+        await phone.next()
+        await phone.next("start")
+
+    bridge = TwilioBridge(talk)
+    foreign = await _twin(bridge).call(_TO, _FROM, [HangUp()], faults=Faults(start="foreign"))
+    [start] = foreign.messages("start", "carrier")
+    assert start["start"]["callSid"] != foreign.call_id
+    silent = await _twin(TwilioBridge(talk)).call(_TO, _FROM, [], faults=Faults(start="never"))
+    assert [m["event"] for m in silent.messages("connected", "carrier")] == ["connected"]
+    assert silent.messages("start", "carrier") == []
+
+
+async def test_the_voice_webhook_can_be_repeated_with_its_token() -> None:
+    bridge = TwilioBridge(_listen)
+    bridge.answers["/voice"] *= 2
+    faults = Faults(voice_twice=True)
+    record = await _twin(bridge).call(_TO, _FROM, [Silence(100), HangUp()], faults=faults)
+    assert bridge.arrivals[:3] == ["/voice", "/voice", "socket"]
+    assert bridge.tokens[0] == bridge.tokens[1]
+    assert record.status == "completed"
+
+
+async def test_novelties_are_in_forms_and_messages() -> None:
+    bridge = TwilioBridge(_listen)
+    steps: list[Step] = [Silence(100), HangUp()]
+    await _twin(bridge).call(_TO, _FROM, steps, faults=Faults(novelties=True))
+    assert bridge.callbacks[0][1]["Novelty"] == ""
+    assert "novelty" in bridge.phones[0].received[-1]
+    assert bridge.bad_signatures == 0
+
+
+async def test_a_number_can_have_a_rest_fault_of_its_own() -> None:
+    twin = _twin(TwilioBridge(_listen))
+    fault = RestFault(kind="html", status=502, executes=True)
+    twin.outcomes[_FROM] = Outcome(rest=fault, steps=(HangUp(),))
+    form = {"To": _FROM, "From": _TO, "Url": f"{BASE}/voice"}
+    assert (await _rest(twin).post(f"{_CALLS}.json", data=form)).status_code == 502
+    await twin.settle()
+    assert [record.to for record in twin.records] == [_FROM]
+
+
+async def test_calls_can_be_listed_by_the_number_they_went_to() -> None:
+    twin = _twin(TwilioBridge(_listen))
+    fault = RestFault(kind="status", status=500, executes=True)
+    twin.outcomes["+14155550177"] = Outcome(rest=fault, steps=(HangUp(),))
+    twin.default_outcome = Outcome(steps=(HangUp(),))
+    rest = _rest(twin)
+    for to in ("+14155550177", "+14155550178"):
+        form = {"To": to, "From": _TO, "Url": f"{BASE}/voice"}
+        await rest.post(f"{_CALLS}.json", data=form)
+    answer = await rest.get(f"{_CALLS}.json", params={"To": "+14155550177"})
+    assert [call["to"] for call in answer.json()["calls"]] == ["+14155550177"]
+    everything = await rest.get(f"{_CALLS}.json")
+    assert [c["to"] for c in everything.json()["calls"]] == ["+14155550178", "+14155550177"]
+    await twin.settle()
