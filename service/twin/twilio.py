@@ -245,7 +245,8 @@ class TwilioTwin:
         try:
             _steer(call, form)
         except Refusal as refusal:
-            call.record.log("rest", "carrier", response={"status": 400, "body": refusal.code})
+            body = _error_body(refusal.status, refusal.code, refusal.message)
+            call.record.log("rest", "carrier", response={"status": refusal.status, "body": body})
             raise
         updated = self._resource(call)
         call.record.log("rest", "carrier", response={"status": 200, "body": updated})
@@ -328,8 +329,12 @@ async def _fail(request: Request, fault: RestFault) -> Response:
 
 
 def _error(status: int, code: int, message: str) -> JSONResponse:
+    return JSONResponse(_error_body(status, code, message), status)
+
+
+def _error_body(status: int, code: int, message: str) -> dict[str, Any]:
     more_info = f"https://www.twilio.com/docs/errors/{code}"
     body: dict[str, Any] = {"code": code, "message": message, "more_info": more_info}
     if status == 401:
         body["detail"] = "Your AccountSid or AuthToken was incorrect."
-    return JSONResponse({**body, "status": status}, status)
+    return {**body, "status": status}
