@@ -1,4 +1,5 @@
 """The line test: every frame goes straight back, byte for byte when the formats are equal.
+Frames too short for a carrier wait until they are 20 ms.
 
 One endless turn, or the next one where a turn is cut off. It hears nothing and says nothing of its
 own.
@@ -8,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from service.ai.base import Brief, Emit
-from service.core.audio import AudioFrame, Party
+from service.core.audio import FRAME_MS, AudioFrame, Party
 from service.core.commands import EngineCommand, Hear, Interrupt
 from service.core.events import TurnAudio, TurnId, TurnStarted
 from service.media.convert import Converter
@@ -38,6 +39,7 @@ class LoopbackTalk:
         self._turn_id: TurnId | None = None
         self._converter = Converter(brief.hears, brief.speaks)
         self._framer = Framer(brief.speaks, Party.AGENT)
+        self._as_they_are = self._converter.identity  # until a frame is too short to be sent
 
     def do(self, command: EngineCommand, now_ms: int) -> None:  # noqa: ARG002
         """Send a heard frame back; a turn that was cut off is followed by another."""
@@ -51,7 +53,9 @@ class LoopbackTalk:
 
     def _send_back(self, frame: AudioFrame) -> None:
         turn_id = self._turn_id or self._begin()
-        if self._converter.identity:
+        if frame.duration_ms < FRAME_MS:
+            self._as_they_are = False  # Telnyx takes 20 ms and more
+        if self._as_they_are:
             self._emit(TurnAudio(turn_id, frame))
             return
         for converted in self._framer.push(self._converter.convert(frame.data)):

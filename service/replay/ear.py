@@ -251,6 +251,6 @@ def _format(start: dict[str, Any]) -> MediaFormat | None:
 def _decoded(message: str | bytes) -> dict[str, Any]:
     try:
         said = msgspec.json.decode(message)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -32,9 +32,7 @@ class TwilioHand:
         """Signed, too."""
         return {"user-agent": "Twilio.TmeWs/1.0"} | self._signed(url, [], signing)
 
-    def _signed(
-        self, url: str, pairs: list[tuple[str, str]], signing: Signature
-    ) -> dict[str, str]:
+    def _signed(self, url: str, pairs: list[tuple[str, str]], signing: Signature) -> dict[str, str]:
         key = self._auth_token
         match signing:
             case "missing":

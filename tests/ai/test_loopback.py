@@ -5,7 +5,7 @@ import itertools
 from service.agents import Agent
 from service.ai.base import Brief
 from service.ai.loopback import LoopbackEngine
-from service.core.audio import PCMA_8K, PCMU_8K, MediaFormat
+from service.core.audio import PCMA_8K, PCMU_8K, AudioFrame, MediaFormat, Party
 from service.core.calls import CallId
 from service.core.commands import EngineCommand, Hear, StartTurn, TellDigit
 from service.core.events import EngineEvent, TurnAudio, TurnStarted
@@ -34,6 +34,18 @@ async def test_frames_of_an_equal_format_come_back_as_they_are_in_one_turn() -> 
     assert {event.turn_id for event in back} == {first.turn_id}
     assert len(back) == len(rest) == len(FRAMES)
     assert all(event.frame is frame for event, frame in zip(back, FRAMES, strict=True))
+
+
+async def test_frames_too_short_for_a_carrier_come_back_as_whole_ones() -> None:
+    short = [
+        AudioFrame(frame.data[at : at + 40], PCMU_8K, frame.start_ms + at // 8, 5, Party.REMOTE)
+        for frame in FRAMES
+        for at in range(0, len(frame.data), 40)
+    ]
+    events = await answers(PCMU_8K, [Hear(frame) for frame in short])
+    back = [event.frame for event in events if isinstance(event, TurnAudio)]
+    assert {frame.duration_ms for frame in back} == {20}
+    assert b"".join(frame.data for frame in back) == b"".join(frame.data for frame in FRAMES)
 
 
 async def test_another_format_comes_back_converted() -> None:

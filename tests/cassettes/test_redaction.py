@@ -231,3 +231,9 @@ def test_sound_alone_may_be_replaced() -> None:
     line = _reply("+4930123456789")
     assert redactor.line(line) == line
     assert _sound_of(redactor.line(_media(b"\x01" * 160))) == PCMU_SILENCE * 160
+
+
+def test_a_message_nested_beyond_reason_is_no_json_and_ends_no_recording() -> None:
+    nested = message_line(0, "carrier", "[" * 5000)
+    assert nested.text is not None
+    assert Redactor().line(nested).text == nested.text

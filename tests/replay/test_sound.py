@@ -32,7 +32,7 @@ GREETING, HOURS, GOODBYE = sentences()
 AT = 60 * FRAME  # in the middle of a word
 LOUD = [
     at
-    for at in range(15 * FRAME, 130 * FRAME, 7 * FRAME)
+    for at in range(14 * FRAME, 130 * FRAME, 7 * FRAME)
     if np.abs(HOURS[at - FRAME : at + 3 * FRAME]).reshape(4, FRAME).max(axis=1).min() > 0.1
 ]
 NOISE = np.random.default_rng(1).normal(0, 1, 60_000).astype(np.float32)
