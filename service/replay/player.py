@@ -13,9 +13,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qs, urlencode
 
 import httpx
 import msgspec
+from msgspec.structs import replace
 
 from service.cassettes.cassette import (
     Cassette,
@@ -143,7 +145,7 @@ class Player:
 
     async def _perform(self, line: Line) -> None:
         if line.request is not None:
-            self._start(self._send_webhook(self._today(line.request)))
+            self._start(self._send_webhook(self._asking(self._today(line.request))))
         elif line.open is not None:
             await self._open(line.open)
         elif self._line is None:
@@ -156,6 +158,15 @@ class Player:
             await self._line.send_raw(base64.b64decode(line.binary))
         else:
             await self._line.send_raw(line.text or "")
+
+    def _asking(self, request: Request) -> Request:
+        """By name for the agent that answered then: stand-in numbers have none."""
+        header = self._cassette.header
+        _, there, query = request.path.partition("?")
+        if not header.redacted or header.order is not None or "agent" in parse_qs(query):
+            return request
+        further = urlencode({"agent": header.agent})
+        return replace(request, path=f"{request.path}{'&' if there else '?'}{further}")
 
     def _today(self, recorded: T) -> T:
         """In the names and the time of this run."""

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fixtures.make import stories
 from fixtures.stories.story import shortcomings
@@ -46,6 +47,17 @@ def test_the_agents_own_engine_says_the_same_again(path: Path) -> None:
     lines = playing.play_inside(recorded, agents=AGENTS, engine="live")
     lanes: tuple[Lane, ...] = ("stream", "webhook", "rest", "store")
     assert [str(found) for found in compare(recorded.lines, lines, lanes=lanes)] == []
+
+
+def test_an_agent_that_was_chosen_by_a_number_now_hidden_answers_again() -> None:
+    [path] = [path for path in CASSETTES if path.match("twilio/inbound-dtmf.jsonl")]
+    recorded = files.read(path)
+    first = recorded.lines[0]
+    assert first.request is not None
+    by_number = replace(first, request=replace(first.request, path="/twilio/voice"))
+    anew = replace(recorded, lines=(by_number, *recorded.lines[1:]))
+    lines = playing.play_inside(anew, agents=AGENTS)
+    assert [str(difference) for difference in compare(anew.lines, lines)] == []
 
 
 def test_each_story_is_told_by_the_carriers_it_happens_with() -> None:
