@@ -348,6 +348,8 @@ class _Service:
 
     async def drain(self, seconds: float) -> None:
         """Take no more calls, give those we have this long to end, then hang them up."""
+        if not self.admission.draining and seconds:
+            log.info("Draining", live=len(self.exchange.live_ids()), seconds=seconds)
         self.admission.draining = True
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds

@@ -1,6 +1,7 @@
 """A Redis for each test, and two lasting instances with one of theirs for tests that harm none.
 
-Never the same one: every instance sweeps all that is in its Redis.
+Never the same one: every instance sweeps all that is in its Redis. The pair ends with this folder's
+tests: while an asynchronous fixture lives, tests elsewhere get its event loop in place of theirs.
 """
 
 import shutil
@@ -15,7 +16,7 @@ from tests.resilience.instance import AGENTS
 from tests.resilience.world import World, world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
     return "asyncio"
 
@@ -36,13 +37,13 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The agent files of the pair, which a test may change."""
     return shutil.copytree(AGENTS, tmp_path_factory.mktemp("service") / "agents")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def lasting_pair(agents: Path) -> AsyncIterator[World]:
     folder = {"CALLBRIDGE_AGENTS": str(agents)}
     with running() as server:

@@ -105,7 +105,8 @@ async def test_live_calls_of_all_workers_end_in_their_own_time_when_told_to_stop
             await until_true(lambda: talking(here) == len(calls))
             other.resume()
         crew.tell(signal.SIGTERM)
-        await until_true(lambda: crew.readiness() == 503)
+        await until_true(lambda: len(crew.logged("Draining")) == len(workers))
+        assert crew.readiness() == 503
         busy = await here.twilio.call(DIALLED, CALLING, [Silence(1000)])
         assert (busy.status, busy.streams) == ("busy", [])
         for said, record in zip(sounds, await asyncio.gather(*calls), strict=True):
