@@ -1,1 +1,1 @@
-"""Whole instances as processes, and what is done to them: a package, so that its pair ends with it."""
+"""Whole instances as processes. A package, so that the pair of them ends with its tests."""
