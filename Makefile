@@ -31,8 +31,9 @@ run: $(RUN_READY)
 	@exec $(PY) -m service serve --host $(HOST) --port $(PORT)
 
 # -p tests.no_skips turns a skipped test into a failed run: a missing package must not go unseen.
+# Tests of running processes go by the machine's clock: one that fails is tried once more, and named.
 test: packages lint
-	$(PY) -m pytest -p tests.no_skips -rfE --cov --cov-report=term:skip-covered
+	$(PY) -m pytest -p tests.no_skips -rfER --reruns 1 --cov --cov-report=term:skip-covered
 
 demo: $(RUN_READY)
 	@exec $(PY) -m service.replay.demo

@@ -26,10 +26,10 @@ async def test_calls_of_a_killed_instance_go_on_at_another(redis_server: RedisSe
     async with world(redis_server, {}, {}) as here:
         first, second = here.instances
         talker = asyncio.create_task(
-            here.twilio.call(DIALLED, CALLING, [Silence(4000), Say(VOICE), Silence(500), HangUp()])
+            here.twilio.call(DIALLED, CALLING, [Silence(8000), Say(VOICE), Silence(500), HangUp()])
         )
         patient = asyncio.create_task(
-            here.twilio.call(DESK, CALLING, [WaitForAgent(), Silence(4000), HangUp()])
+            here.twilio.call(DESK, CALLING, [WaitForAgent(), Silence(6000), HangUp()])
         )
         calls = await here.bridged(at=second, count=2)
         [greeted] = [call for call in calls if call["agent"] == "desk"]
