@@ -127,7 +127,7 @@ class FakeRest:
 
 
 def _no_wire() -> Wire:
-    raise NotImplementedError  # no media here
+    raise AssertionError("no test of this room opens a media socket")
 
 
 def fake_provider(name: str = "acme", *, by_flow: bool = False) -> Provider:
