@@ -78,8 +78,10 @@ $(PY):
 	@$(PYTHON) tests/system_packages.py --venv-only
 	$(PYTHON) -m venv $(VENV)
 
-# Wheels come by the lock alone. The project itself needs setuptools, which the lock brings too.
-install = $(PIP) install --quiet --require-hashes --requirement $(1) && \
+# Wheels come by the lock alone, which is complete: pip is not to look for what they need, since it
+# then takes a newer release of `coverage[toml]` for one that the lock lacks.
+# The project itself needs setuptools, which the lock brings too.
+install = $(PIP) install --quiet --no-deps --require-hashes --requirement $(1) && \
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
 $(RUN_READY): deploy/requirements.lock pyproject.toml | $(PY)
