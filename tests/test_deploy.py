@@ -39,10 +39,11 @@ def test_the_image_runs_as_an_ordinary_user() -> None:
 def test_the_image_has_no_compiler_and_takes_only_wheels_with_known_hashes() -> None:
     text = " && ".join(rest for stage in _stages() for keyword, rest in stage if keyword == "RUN")
     assert "apt-get" not in text
-    from_index = [c for c in text.split("&&") if "pip install" in c and "--no-deps" not in c]
+    from_index = [c for c in text.split("&&") if "pip install" in c and "--requirement" in c]
     assert from_index
     for command in from_index:
         assert "--require-hashes" in command
+        assert "--no-deps" in command  # the lock is complete, and nothing else is to come in
         assert "--only-binary :all:" in command
 
 
