@@ -28,6 +28,14 @@ class ClearAudio(Struct, frozen=True, gc=False):
     """Stop the sound now and drop what is queued, here and at the carrier."""
 
 
+class PauseAudio(Struct, frozen=True, gc=False):
+    """Stop the sound now, and keep what the person has not heard."""
+
+
+class ResumeAudio(Struct, frozen=True, gc=False):
+    """Go on with the sound that was kept, at the sample where it stopped."""
+
+
 class SendDigits(Struct, frozen=True, gc=False):
     """Press these keys to the line: 0-9 * # A-D, w waits half a second."""
 
@@ -49,6 +57,7 @@ class ShowText(Struct, frozen=True, gc=False):
 
 
 CarrierCommand = PlayAudio | PlaceMark | ClearAudio | SendDigits | ShowText
+"""What a wire may have a word for."""
 
 
 # To the engine ---------------------------------------------------------------------------------
@@ -80,7 +89,19 @@ class Interrupt(Struct, frozen=True, gc=False):
     heard_text: str
 
 
-EngineCommand = Hear | TellDigit | StartTurn | Interrupt
+class TellAudible(Struct, frozen=True, gc=False):
+    """Whether the person hears the agent now: on which what they say is judged."""
+
+    audible: bool
+
+
+class Instruct(Struct, frozen=True, gc=False):
+    """Mind this for the rest of the call, beside the agent's instructions."""
+
+    text: str
+
+
+EngineCommand = Hear | TellAudible | TellDigit | StartTurn | Instruct | Interrupt
 
 
 # To the call's record --------------------------------------------------------------------------
@@ -93,6 +114,22 @@ class Note(Struct, frozen=True):
     data: dict[str, Any]
 
 
+class Transfer(Struct, frozen=True, gc=False):
+    """Hand the call to this number: the conversation is over, the call is not."""
+
+    to: str
+
+
+class ChangeEngine(Struct, frozen=True, gc=False):
+    """The engine cannot go on: let the agent's next one carry the conversation on."""
+
+
+class PlayFiller(Struct, frozen=True, gc=False):
+    """Play this sentence kept ready; an empty text stands for any of the agent's fillers."""
+
+    text: str
+
+
 class Apologise(Struct, frozen=True, gc=False):
     """The engine cannot speak any more: play the sentence kept ready for that."""
 
@@ -103,4 +140,16 @@ class EndCall(Struct, frozen=True):
     end: CallEnd
 
 
-Command = CarrierCommand | EngineCommand | MarkEnd | Note | Apologise | EndCall
+Command = (
+    CarrierCommand
+    | EngineCommand
+    | PauseAudio
+    | ResumeAudio
+    | MarkEnd
+    | Note
+    | Transfer
+    | ChangeEngine
+    | PlayFiller
+    | Apologise
+    | EndCall
+)

@@ -79,6 +79,19 @@ MediaEvent = (
 # From the engine -------------------------------------------------------------------------------
 
 
+class SpeechSuspected(Struct, frozen=True, gc=False):
+    """Something like speech has begun while the agent is heard: perhaps an interruption.
+
+    SpeechStarted or SpeechDismissed follows within the turn-taking's time to decide.
+    """
+
+    start_ms: int  # media time of the first voiced frame
+
+
+class SpeechDismissed(Struct, frozen=True, gc=False):
+    """What was suspected was a cough, a noise or an "uh-huh": the agent goes on."""
+
+
 class SpeechStarted(Struct, frozen=True, gc=False):
     """The person has begun to speak: decided, not merely suspected."""
 
@@ -99,7 +112,7 @@ class Transcribed(Struct, frozen=True, gc=False):
 
 
 class TurnStarted(Struct, frozen=True, gc=False):
-    """The engine begins to answer."""
+    """The engine begins to answer: its first token is there."""
 
     turn_id: TurnId
 
@@ -131,6 +144,33 @@ class EndRequested(Struct, frozen=True, gc=False):
     cause: str
 
 
+class DigitsRequested(Struct, frozen=True, gc=False):
+    """The engine, or somebody outside, wants these keys pressed to the line."""
+
+    digits: str
+
+
+class TransferRequested(Struct, frozen=True, gc=False):
+    """The call is to be handed to this number once everything said before has been heard."""
+
+    to: str  # E.164
+
+
+class FillerRequested(Struct, frozen=True, gc=False):
+    """Say this sentence kept ready now, since what the person waits for takes a while."""
+
+    text: str
+
+
+class ToolCalled(Struct, frozen=True):
+    """The engine used one of the agent's tools, and this came of it."""
+
+    name: str
+    arguments: str  # JSON as the model wrote it, cut at 2000 characters
+    code: str  # "ok", else why it failed, like "tool.timeout"
+    took_ms: int
+
+
 class EngineFailed(Struct, frozen=True, gc=False):
     """The engine cannot go on (`fatal`), or failed at one thing and goes on."""
 
@@ -140,7 +180,9 @@ class EngineFailed(Struct, frozen=True, gc=False):
 
 
 EngineEvent = (
-    SpeechStarted
+    SpeechSuspected
+    | SpeechDismissed
+    | SpeechStarted
     | SpeechStopped
     | Transcribed
     | TurnStarted
@@ -148,6 +190,10 @@ EngineEvent = (
     | TurnAudio
     | TurnEnded
     | EndRequested
+    | TransferRequested
+    | FillerRequested
+    | ToolCalled
+    | DigitsRequested
     | EngineFailed
 )
 
@@ -161,10 +207,20 @@ class SayRequested(Struct, frozen=True, gc=False):
     text: str
 
 
-class DigitsRequested(Struct, frozen=True, gc=False):
-    """Somebody wants these keys pressed to the line."""
+class InstructionsGiven(Struct, frozen=True, gc=False):
+    """Somebody tells the agent what to mind from now on."""
 
-    digits: str
+    text: str
+
+
+class MachineDetected(Struct, frozen=True, gc=False):
+    """The carrier tells who picked up: "human", "machine" or "unknown".
+
+    `greeting_over`: the machine's own greeting has ended, so that a message may be left.
+    """
+
+    result: str
+    greeting_over: bool = False
 
 
 class HangUpRequested(Struct, frozen=True, gc=False):
@@ -178,7 +234,15 @@ class TakenOver(Struct, frozen=True, gc=False):
     """The carrier's next socket went to another instance, which carries the call on."""
 
 
-ControlEvent = SayRequested | DigitsRequested | HangUpRequested | DtmfReceived
+ControlEvent = (
+    SayRequested
+    | DigitsRequested
+    | TransferRequested
+    | InstructionsGiven
+    | MachineDetected
+    | HangUpRequested
+    | DtmfReceived
+)
 """What is decided on like any other event of the call."""
 
 LiveEvent = MediaEvent | EngineEvent | ControlEvent
