@@ -98,7 +98,7 @@ replies:
         ("name: a\nengine: echo\ngreeting: x\nnumbers: [0415]\n", "4: numbers[0]"),
         (SCRIPT + "- says: Hi.\n", "5: replies[0]: needs hears or key"),
         (SCRIPT + "- {hears: [], says: Hi.}\n", "5: replies[0]: needs hears or key"),
-        (SCRIPT + "- {key: 55, says: Hi.}\n", "5: replies[0].key: String should match"),
+        (SCRIPT + "- {key: 55, says: Hi.}\n", "5: replies[0].key: expected one key"),
         ("slots: {day: 5}\n" + SCRIPT + "- {hears: ['{day}'], says: Hi.}\n", "1: slots.day"),
         (SCRIPT + "- {hears: ['?!'], says: Hi.}\n", "5: replies[0].hears[0]: there is no word"),
         (SCRIPT + "- {hears: ['on {dya}'], says: Hi.}\n", "5: replies[0].hears[0]: {dya}"),

@@ -4,6 +4,39 @@ Knows what an agent may say and where its file is wrong; the engines know how to
 """
 
 from service.agents.book import AgentBook, check
-from service.agents.model import Agent, Heard, Reply, Voice
+from service.agents.model import BUILT_IN, Agent
+from service.agents.openai import Pipeline, Realtime
+from service.agents.replies import Heard, Reply
+from service.agents.tools import (
+    CollectDigitsTool,
+    EndCallTool,
+    HttpTool,
+    McpServer,
+    SendDtmfTool,
+    Tool,
+    TransferCallTool,
+)
+from service.agents.turn_taking import TurnTaking
+from service.agents.voice import Voice
+from service.agents.web import Lookup
 
-__all__ = ["Agent", "AgentBook", "Heard", "Reply", "Voice", "check"]
+__all__ = [
+    "BUILT_IN",
+    "Agent",
+    "AgentBook",
+    "CollectDigitsTool",
+    "EndCallTool",
+    "Heard",
+    "HttpTool",
+    "Lookup",
+    "McpServer",
+    "Pipeline",
+    "Realtime",
+    "Reply",
+    "SendDtmfTool",
+    "Tool",
+    "TransferCallTool",
+    "TurnTaking",
+    "Voice",
+    "check",
+]

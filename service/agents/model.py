@@ -1,119 +1,104 @@
 """What an agent file may say (interface: Agents).
 
-The shape of it and what can be told from one value alone; `script.py` looks at the whole. This
-file knows what an agent may say; the engines know how to say it.
+The shape of it and what can be told from one value alone; `whole.py` and `script.py` look at the
+whole. This file knows what an agent may say; the engines know how to say it.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from service.agents import words as known_words
+from service.agents.manners import Filler, Idle, LastResort, Voicemail
+from service.agents.openai import Pipeline, Realtime
+from service.agents.parts import LISTED, Form, Line, Name, Number, Part, Phrase, Sentence, Word
+from service.agents.replies import Heard, Replies, Reply
+from service.agents.tools import McpServers, Tools
+from service.agents.turn_taking import TurnTaking
+from service.agents.voice import Voice
+from service.agents.web import Lookup
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Number = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
-Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
+BUILT_IN = ("caller", "called", "call_id")
+"""Variables that every call brings: who called, which number was called, and the call's id."""
 
-PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class Voice(_Part):
-    """How the offline engine sounds: an espeak-ng voice, its speed and its height."""
-
-    name: str = "en-us"
-    words_per_minute: Annotated[int, Field(ge=80, le=400)] = 165
-    pitch: Annotated[int, Field(ge=0, le=99)] = 45
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if not known_words.has_voice(name):
-            raise ValueError("espeak-ng has no such voice; en-us, en, en-us+f3 are some it has")
-        return name
+Engine = Literal["offline", "openai-realtime", "openai-pipeline", "echo", "loopback"]
+Instructions = Annotated[str, StringConstraints(max_length=20_000)]
+Language = Annotated[str, Form("([a-z]{2})?", "two letters (ISO 639-1) such as en, or nothing")]
+MaxDuration = Annotated[int, Field(ge=1, le=86_400)]
+Value = Annotated[str, StringConstraints(max_length=1000)]
 
 
-class Reply(_Part):
-    """What the offline engine says to a phrase or a key.
-
-    `when`: only in this step of the conversation. `then`: the step that begins with it.
-    """
-
-    hears: tuple[Phrase, ...] = ()
-    key: Annotated[str, StringConstraints(pattern=r"^[0-9*#A-D]$")] | None = None
-    says: Line
-    when: Word | None = None
-    then: Word | None = None
-    end: bool = False
-
-    @field_validator("hears", mode="before")
-    @classmethod
-    def _many(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("key", mode="before")
-    @classmethod
-    def _digit(cls, value: Any) -> Any:
-        return str(value) if type(value) is int else value
-
-    @model_validator(mode="after")
-    def _reachable(self) -> "Reply":
-        if not self.hears and self.key is None:
-            raise ValueError("needs hears or key, else it is never said")
-        return self
-
-
-class Agent(_Part):
-    """One agent, as its file says."""
+class Agent(Part):
+    """An agent: who answers the phone, and how."""
 
     name: Name
-    engine: Literal["offline", "openai-realtime", "openai-pipeline", "echo", "loopback"]
-    numbers: tuple[Number, ...] = ()
-    greeting: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
+    """What the agent is chosen by; `default` answers where no other does."""
+    engine: Engine
+    """What listens and answers."""
+    fallback: Annotated[
+        tuple[Literal["offline", "openai-realtime", "openai-pipeline"], ...],
+        Field(max_length=3),
+        LISTED,
+    ] = ()
+    """The engines that go on, one after the other, when the one before cannot."""
+    numbers: Annotated[tuple[Number, ...], Field(max_length=1000), LISTED] = ()
+    """Calls to these numbers go to this agent."""
+    language: Language = "en"
+    """What callers speak, a hint for recognition; empty: it guesses."""
+    greeting: Sentence = ""
+    """Said first; {variable} is filled in. Every engine but `echo` and `loopback` needs one."""
     interruptible: bool = True
-    instructions: Annotated[str, StringConstraints(max_length=20_000)] = ""
-    record_cassette: bool = False  # every call of a carrier that comes to this agent
-    variables: dict[Word, str] = {}  # with what they are when a call brings none
+    """Whether callers may interrupt the greeting; the rest can always be interrupted."""
+    instructions: Instructions = ""
+    """What the model is told about its task; {variable} is filled in."""
+    max_duration_s: MaxDuration | None = None
+    """The call is ended after this; null: the service's own limit."""
+    record_cassette: bool = False
+    """Every call of a carrier that comes to this agent is recorded as a cassette."""
+    variables: Annotated[dict[Word, Value], Field(max_length=100)] = {}
+    """Variables, with what they are when a call brings none."""
+    lookups: Annotated[tuple[Lookup, ...], Field(max_length=5), LISTED] = ()
+    """Variables from elsewhere, asked for before the greeting."""
     voice: Voice = Voice()
-    slots: dict[Word, tuple[Phrase, ...]] = {}  # what {name} in a phrase may stand for
-    replies: Annotated[tuple[Reply, ...], Field(max_length=500)] = ()
-    again: tuple[Phrase, ...] = (
+    """How the offline engine sounds."""
+    realtime: Realtime = Realtime()
+    """Settings of the engine `openai-realtime`."""
+    pipeline: Pipeline = Pipeline()
+    """Settings of the engine `openai-pipeline`."""
+    turn_taking: TurnTaking = TurnTaking()
+    """When a turn is over, and what counts as an interruption."""
+    tools: Tools = ()
+    """What the agent may do beside talking."""
+    mcp: McpServers = ()
+    """Servers of further tools (Model Context Protocol)."""
+    filler: Filler = Filler()
+    """What is said when an answer takes long."""
+    idle: Idle = Idle()
+    """What is said when the caller says nothing."""
+    last_resort: LastResort = LastResort()
+    """What is done when no engine can go on."""
+    voicemail: Voicemail = Voicemail()
+    """What is done when a machine answers."""
+    slots: dict[Word, Annotated[tuple[Phrase, ...], LISTED]] = {}
+    """Offline: what {slot} in a phrase may stand for."""
+    replies: Replies = ()
+    """Offline: the script."""
+    again: Annotated[tuple[Phrase, ...], LISTED] = (
         "say that again",
         "can you say that again",
         "can you repeat that",
         "pardon",
     )
+    """Offline: phrases that have the last line said again."""
     not_understood: Line = "Sorry, I did not understand that. Could you say it another way?"
-    pronounce: dict[str, str] = {}  # where the guess is wrong, in CMUdict's phonemes: "AE K M IY"
-
-    @field_validator("numbers", "replies", "again", mode="before")
-    @classmethod
-    def _many(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("slots", mode="before")
-    @classmethod
-    def _many_each(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    """Offline: the answer to everything else."""
+    pronounce: dict[str, str] = {}
+    """Offline: words whose sound is guessed wrongly, in CMUdict's phonemes: "AE K M IY"."""
 
     @field_validator("pronounce")
     @classmethod
@@ -130,28 +115,40 @@ class Agent(_Part):
             raise ValueError(f"greeting: the {self.engine} engine needs one")
         return self
 
-    def fill(self, text: str, values: dict[str, str]) -> str:
-        """`text` with {name} replaced: by `values`, else by the agent's own variables."""
-        known = self.variables | values
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The engines that may carry its calls, in order."""
+        return (self.engine, *self.fallback)
+
+    def fill(self, text: str, values: Mapping[str, str]) -> str:
+        """`text` with {name} replaced: by `values`, else by the agent's own variables, else by "".
+
+        Braces around anything but a variable's name, as in JSON, stay as they are.
+        """
+        known = {**self.variables, **values}
         return PLACEHOLDER.sub(lambda found: known.get(found[1], ""), text)
 
+    def kept_sentences(self) -> tuple[str, ...]:
+        """Every sentence that may be needed at once, each once, not filled in yet."""
+        waiting = (one.says for one in (*self.tools, *self.mcp))
+        every = (
+            *self.filler.says,
+            *waiting,
+            self.last_resort.says,
+            *self.idle.says,
+            self.idle.goodbye,
+            self.voicemail.message,
+        )
+        return tuple(dict.fromkeys(text for text in every if text))
+
     @cached_property
-    def heard(self) -> tuple["Heard", ...]:
+    def heard(self) -> tuple[Heard, ...]:
         """Every phrase that a reply hears, slots filled in, in the order of the file."""
         return tuple(heard for reply in self.replies for heard in self._ways(reply))
 
-    def _ways(self, reply: Reply) -> Iterator["Heard"]:
+    def _ways(self, reply: Reply) -> Iterator[Heard]:
         for phrase in reply.hears:
             names = PLACEHOLDER.findall(phrase)
             for values in product(*(self.slots[name] for name in names)):
                 chosen = dict(zip(names, values, strict=True))
                 yield Heard(known_words.plain(self.fill(phrase, chosen)), reply, chosen)
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A phrase in plain words, the reply to it, and what its slots were filled with."""
-
-    phrase: str
-    reply: Reply
-    values: dict[str, str]

@@ -7,7 +7,8 @@ from math import prod
 
 from service.agents import words as known_words
 from service.agents.lines import Faults, Place
-from service.agents.model import PLACEHOLDER, Agent, Reply
+from service.agents.model import PLACEHOLDER, Agent
+from service.agents.replies import Reply
 
 PHRASES_MOST = 2000
 """Phrases of one agent, slots filled in: recognition slows down with each."""
