@@ -124,7 +124,11 @@ def engine_names() -> frozenset[str]:
 
 
 def _own_engines(offline: OfflineEngine, new_id: Callable[[str], str]) -> dict[str, Engine]:
-    engines: list[Engine] = [offline, EchoEngine(new_id, offline.speak), LoopbackEngine(new_id)]
+    engines: list[Engine] = [
+        offline,
+        EchoEngine(new_id, offline.synthesise),
+        LoopbackEngine(new_id),
+    ]
     return {engine.name: engine for engine in engines}
 
 
@@ -332,7 +336,7 @@ class _Service:
             await stack.enter_async_context(self._http)
             if self._offline is not None:
                 offline = await stack.enter_async_context(self._offline)
-                self._apology = Apology(APOLOGY, (await offline.speak(APOLOGY)).pcm)
+                self._apology = Apology(APOLOGY, (await offline.synthesise(APOLOGY)).pcm)
             self.exchange.apology = self._apology
             await (
                 anyio.lowlevel.checkpoint()

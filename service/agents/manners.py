@@ -12,7 +12,7 @@ Lines = Annotated[tuple[Line, ...], Field(max_length=10), LISTED]
 class Filler(Part):
     """What is said when an answer takes long."""
 
-    after_ms: Annotated[int, Field(ge=300, le=30_000)] = 1500
+    after_ms: Annotated[int, Field(ge=300, le=30_000)] = 2000
     """Silence since the caller's last word."""
     says: Lines = ("One moment, please.",)
     """The sentences, in turn; [] for none."""
@@ -21,7 +21,7 @@ class Filler(Part):
 class Idle(Part):
     """What is said when the caller says nothing."""
 
-    after_ms: Annotated[int, Field(ge=0, le=600_000)] = 10_000
+    after_ms: Annotated[int, Field(ge=0, le=600_000)] = 0
     """Silence of both sides; 0: never."""
     says: Lines = ("Are you still there?",)
     """The questions, in turn."""

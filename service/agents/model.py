@@ -129,17 +129,16 @@ class Agent(Part):
         return PLACEHOLDER.sub(lambda found: known.get(found[1], ""), text)
 
     def kept_sentences(self) -> tuple[str, ...]:
-        """Every sentence that may be needed at once, each once, not filled in yet."""
+        """Every sentence that may be needed while no engine can say it, each once."""
         waiting = (one.says for one in (*self.tools, *self.mcp))
-        every = (
-            *self.filler.says,
-            *waiting,
-            self.last_resort.says,
-            *self.idle.says,
-            self.idle.goodbye,
-            self.voicemail.message,
-        )
+        every = (self.last_resort.says, *self.filler.says, *waiting)
         return tuple(dict.fromkeys(text for text in every if text))
+
+    @cached_property
+    def voice_key(self) -> str:
+        """The same for agents that sound the same."""
+        sounds = (self.engine, self.voice, self.realtime, self.pipeline.speech)
+        return repr(sounds)
 
     @cached_property
     def heard(self) -> tuple[Heard, ...]:

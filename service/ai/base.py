@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from service.agents import Agent
+from service.ai.spoken import Spoken
 from service.core.audio import MediaFormat
 from service.core.calls import CallId
 from service.core.commands import EngineCommand
@@ -30,6 +31,8 @@ class Brief(Struct, frozen=True, kw_only=True):
     speaks: MediaFormat  # the TurnAudio frames must be in this
     variables: dict[str, str] = {}
     history: tuple[PastTurn, ...] = ()
+    instructions: tuple[str, ...] = ()  # given while the call went on, before this engine had it
+    unanswered: bool = False  # the last words in `history` are the person's: answer them at once
 
 
 class Talk(Protocol):
@@ -51,3 +54,6 @@ class Engine(Protocol):
 
     def open(self, brief: Brief, emit: Emit) -> AbstractAsyncContextManager[Talk]:
         """A conversation, until the context is left. EngineError when it cannot be had."""
+
+    async def speak(self, text: str, agent: Agent) -> Spoken:
+        """The text in this agent's own voice, to be kept ready. EngineError when it has none."""

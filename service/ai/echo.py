@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 
+from service.agents import Agent
 from service.ai.base import Brief, Emit
-from service.ai.spoken import Speak, tell, turn_of
+from service.ai.spoken import Speak, Spoken, tell, turn_of
 from service.ai.utterance import Utterances
 from service.core.audio import AudioFrame, Party
 from service.core.commands import EngineCommand, Hear, Interrupt, StartTurn
@@ -48,6 +49,10 @@ class EchoEngine:
             yield talk
         finally:
             await talk.aclose()
+
+    async def speak(self, text: str, _agent: Agent) -> Spoken:
+        """The text in the voice that says greetings."""
+        return await self._speak(text)
 
 
 class EchoTalk:

@@ -8,9 +8,12 @@ own.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from service.agents import Agent
 from service.ai.base import Brief, Emit
+from service.ai.spoken import Spoken
 from service.core.audio import FRAME_MS, AudioFrame, Party
 from service.core.commands import EngineCommand, Hear, Interrupt
+from service.core.errors import EngineError
 from service.core.events import TurnAudio, TurnId, TurnStarted
 from service.media.convert import Converter
 from service.media.frames import Framer
@@ -28,6 +31,10 @@ class LoopbackEngine:
     async def open(self, brief: Brief, emit: Emit) -> AsyncIterator["LoopbackTalk"]:
         """A line test of one call."""
         yield LoopbackTalk(brief, emit, self._new_id)
+
+    async def speak(self, _text: str, _agent: Agent) -> Spoken:
+        """EngineError, always."""
+        raise EngineError("engine.cannot_speak", "a line test has no voice")
 
 
 class LoopbackTalk:

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import cycle, islice
 
 import structlog
 from msgspec.structs import replace
@@ -17,13 +18,13 @@ from msgspec.structs import replace
 from providers.base import Provider, Wire
 from service.agents import Agent
 from service.ai.base import Brief, Engine
-from service.bridge.apology import Apology
+from service.ai.spoken import Spoken, turn_of
 from service.bridge.conversation import Conversation
 from service.bridge.farewell import announce_end, await_carriers_word, is_held_elsewhere
 from service.bridge.keypad import Keypad
 from service.bridge.line import Line
 from service.bridge.link import Link
-from service.bridge.manners import manners
+from service.bridge.manners import known_variables, manners
 from service.bridge.pacer import Pacer
 from service.bridge.record import Record
 from service.bridge.shared import Shared
@@ -32,6 +33,7 @@ from service.core.calls import (
     Call,
     CallEnd,
     CallEnded,
+    CallTransferred,
     MediaAttached,
     MediaLost,
     MediaStopped,
@@ -40,28 +42,39 @@ from service.core.calls import (
 from service.core.commands import (
     Apologise,
     CarrierCommand,
+    ChangeEngine,
     ClearAudio,
     Command,
     EndCall,
     Hear,
+    Instruct,
     Interrupt,
     MarkEnd,
     Note,
+    PauseAudio,
     PlaceMark,
     PlayAudio,
+    PlayFiller,
+    ResumeAudio,
     SendDigits,
     ShowText,
     StartTurn,
+    TellAudible,
     TellDigit,
+    Transfer,
 )
-from service.core.dialog import Dialog
+from service.core.dialog import APOLOGY, Dialog
+from service.core.errors import RestError
 from service.core.events import (
+    GreetingKnown,
     LiveEvent,
     SpeechStopped,
     StreamLost,
     StreamStarted,
     StreamStopped,
     Transcribed,
+    TransferFailed,
+    TurnId,
 )
 from service.core.playout import Playout
 from service.core.turns import PastTurn
@@ -71,6 +84,9 @@ log = structlog.get_logger()
 SOCKET_LOST = "socket_lost"
 
 BRIDGE_FAILED = CallEnd(Outcome.OUR_FAULT, "bridge_failed", "bridge")
+CALLER_LEFT = CallEnd(Outcome.COMPLETED, "hangup", "caller")
+HANDED_OVER = CallEnd(Outcome.COMPLETED, "transferred", "agent")
+"""The conversation's end, not the call's."""
 
 
 class Bridge:
@@ -81,24 +97,28 @@ class Bridge:
         call: Call,
         agent: Agent,
         provider: Provider,
-        engine: Engine,
+        engines: Sequence[Engine],
         shared: Shared,
         *,
         history: Sequence[PastTurn] = (),
-        apology: Apology,
     ) -> None:
         self.call = call
-        self._apology = apology
         self._agent = agent
         self._provider = provider
+        self._engines = engines
         self._shared = shared
-        self._history = tuple(history)
+        self._variables = known_variables(call)
+        self._resumed = call.stream_started_at is not None
+        self._unanswered = bool(history) and history[-1].who == "caller"
         self._playout = Playout()
         self._pacer = Pacer(self._playout, shared.lead_ms)
         self._dialog = Dialog(
-            manners(call, agent, shared), self._playout, resumed=call.stream_started_at is not None
+            manners(call, agent, shared, self._variables, fallbacks=len(engines) - 1),
+            self._playout,
+            resumed=self._resumed,
+            history=history,
         )
-        self._conversation = Conversation(engine, shared.clock)
+        self._conversation = Conversation(engines, shared.clock)
         self._record = Record(call.call_id, provider.name, shared)
         self._keypad = Keypad(shared, self._record, self._pacer)
         self._inbox: deque[LiveEvent] = deque()
@@ -112,6 +132,8 @@ class Bridge:
         self._stopped_at: datetime | None = None
         self._hears_out = False
         self._released = False
+        self._handing_over: asyncio.Task[None] | None = None
+        self._fillers = cycle(agent.filler.says)
 
     @property
     def is_over(self) -> bool:
@@ -134,16 +156,36 @@ class Bridge:
 
     async def _converse(self) -> None:
         await self._started.wait()
-        brief = Brief(
+        if self._agent.lookups:
+            await self._look_up()
+        making = self._shared.sentences.make(self._engines, self._agent)
+        kept = asyncio.create_task(making, name="sentences")
+        try:
+            await self._conversation.hold(self._brief, self.take, self._ended)
+            await self._over.wait()  # an engine that failed is apologised for first
+        finally:
+            kept.cancel()
+
+    async def _look_up(self) -> None:
+        """What is to be known of the caller before they are greeted."""
+        found = await self._shared.tools.look_up(self._agent, self._variables)
+        for fault in found.faults:
+            self._record.note(Note("fault", {"code": fault.code, "detail": fault.detail}))
+        self._variables |= found.variables
+        if not self._resumed:
+            self.take(GreetingKnown(self._agent.fill(self._agent.greeting, self._variables)))
+
+    def _brief(self) -> Brief:
+        return Brief(
             call_id=self.call.call_id,
             agent=self._agent,
             hears=self._hears,
             speaks=self._speaks,
-            variables=self.call.variables,
-            history=self._history,
+            variables=self._variables,
+            history=tuple(self._dialog.history),
+            instructions=tuple(self._dialog.instructions),
+            unanswered=self._unanswered,
         )
-        await self._conversation.hold(brief, self.take, self._ended)
-        await self._over.wait()  # an engine that failed is apologised for first
 
     async def _ended(self) -> None:
         """Until the call is over, and what the caller said before it was has been told."""
@@ -155,6 +197,9 @@ class Bridge:
 
     async def _wind_up(self, end: CallEnd) -> None:
         """Leave nothing behind: the line hung up, the socket closed, the record complete."""
+        if end is HANDED_OVER:
+            await self._let_go()
+            return
         if end.cause == SOCKET_LOST and await is_held_elsewhere(self.call, self._shared):
             return
         now_ms = self._shared.clock.now_ms()
@@ -169,6 +214,14 @@ class Bridge:
         if self._stopped_at is not None and self._provider.tells_end:
             await await_carriers_word(self.call, self._shared)
         self._record.write(CallEnded, at=ended_at, end=end)
+
+    async def _let_go(self) -> None:
+        """The carrier has the call now, and tells how it ends."""
+        if self._line is not None:
+            await self._line.close()
+        self._keypad.leave()
+        at = self._stopped_at or self._shared.clock.utc()
+        self._record.write(CallTransferred, at=at, owner=self._shared.instance)
 
     # Sockets -----------------------------------------------------------------------------------
 
@@ -291,7 +344,8 @@ class Bridge:
                 self._carry_out(self._dialog.handle(event, now_ms), now_ms)
                 if isinstance(event, StreamStopped):
                     self._stopped_at = self._shared.clock.utc()
-                    self._finish(CallEnd(Outcome.COMPLETED, "hangup", "caller"))
+                    if self._handing_over is None:  # else the carrier's answer tells which it was
+                        self._finish(CALLER_LEFT)
         finally:
             self._deciding = False
 
@@ -306,7 +360,7 @@ class Bridge:
     def _carry_out(self, commands: list[Command], now_ms: int) -> None:
         for command in commands:
             match command:
-                case Hear() | TellDigit() | StartTurn() | Interrupt():
+                case Hear() | TellAudible() | TellDigit() | StartTurn() | Instruct() | Interrupt():
                     self._conversation.do(command, now_ms)
                 case PlayAudio():
                     self._pacer.play(command)
@@ -315,14 +369,28 @@ class Bridge:
                 case ClearAudio():
                     self._pacer.clear()
                     self._post(command, now_ms)
+                case PauseAudio():
+                    self._pacer.pause(now_ms)
+                    self._post(ClearAudio(), now_ms)
+                case ResumeAudio():
+                    self._pacer.resume()
                 case ShowText() | PlaceMark():
                     self._post(command, now_ms)
                 case Note():
                     self._record.note(command)
                 case SendDigits():
                     self._keypad.press(self.call, command.digits, self._speaks)
+                case ChangeEngine():
+                    self._unanswered = command.unanswered
+                    self._conversation.change()
+                case PlayFiller():
+                    text = command.text or next(self._fillers, "")
+                    self._say_kept(command.turn_id, text)
                 case Apologise():
-                    self._apologise()
+                    self._say_kept(APOLOGY, self._agent.last_resort.says)
+                case Transfer():
+                    transfer = self._transfer(command.to)
+                    self._handing_over = asyncio.create_task(transfer, name="transfer")
                 case EndCall():
                     self._finish(command.end)
 
@@ -336,7 +404,22 @@ class Bridge:
             self._over.set()
             self._conversation.give_up()
 
-    def _apologise(self) -> None:
-        """As if the engine said it."""
-        for event in self._apology.spoken(self._speaks):
+    def _say_kept(self, turn_id: TurnId, text: str) -> None:
+        """As if the engine said it; nothing but the turn's end when the sound is not ready."""
+        spoken = self._shared.sentences.ready(self._agent, text)
+        events = turn_of(spoken or Spoken(b""), turn_id, self._speaks)
+        for event in islice(events, 1, None):  # the dialog has opened the turn
             self.take(event)
+
+    async def _transfer(self, to: str) -> None:
+        """Hand the call over; where that fails the conversation goes on."""
+        try:
+            await self._shared.control.transfer(self.call, to)
+        except RestError as error:
+            self._handing_over = None
+            if self._stopped_at is not None:
+                self._finish(CALLER_LEFT)
+            else:
+                self.take(TransferFailed(error.code, error.detail))
+            return
+        self._finish(HANDED_OVER)

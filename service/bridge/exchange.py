@@ -11,7 +11,6 @@ from providers.base import Provider
 from service.agents import AgentBook
 from service.ai.base import Engine
 from service.ai.missing import MissingEngine
-from service.bridge.apology import Apology
 from service.bridge.bridge import Bridge
 from service.bridge.shared import Shared
 from service.bridge.tape import TapedEngine
@@ -40,7 +39,6 @@ class Exchange:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self.apology = Apology()
         shared.metrics.calls_live.set_function(lambda: len(self.live_ids()))
 
     def live_ids(self) -> list[CallId]:
@@ -58,17 +56,19 @@ class Exchange:
     def open(self, call: Call, provider: Provider, history: Sequence[PastTurn]) -> Bridge:
         """A bridge for a call that has none here."""
         agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
-        engine = self._engines.get(agent.engine) or MissingEngine(agent.engine)
+        agent = agent.overridden(call.overrides) if call.overrides else agent
+        engines = [self._engine(name) for name in (agent.engine, *agent.fallback)]
         recording = self.recorder.recording(call) if self.recorder is not None else None
         if recording is not None:
-            engine = TapedEngine(engine, recording)
-        bridge = Bridge(
-            call, agent, provider, engine, self.shared, history=history, apology=self.apology
-        )
+            engines = [TapedEngine(engine, recording) for engine in engines]
+        bridge = Bridge(call, agent, provider, engines, self.shared, history=history)
         self._bridges[call.call_id] = bridge
         self._empty.clear()
         self._hold(asyncio.create_task(self._keep(call.call_id, bridge), name="bridge"))
         return bridge
+
+    def _engine(self, name: str) -> Engine:
+        return self._engines.get(name) or MissingEngine(name)
 
     def _hold(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

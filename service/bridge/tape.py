@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from service.agents import Agent
 from service.ai.base import Brief, Emit, Engine, Talk
+from service.ai.spoken import Spoken
 from service.bridge.link import NORMAL, Link, SocketLink
 from service.cassettes.engine_lane import (
     Telephone,
@@ -21,7 +23,7 @@ from service.cassettes.lines import close_line, message_line, open_line, refused
 from service.cassettes.recorder import MakeLines, Recorder, Recording
 from service.cassettes.writer import Order
 from service.core.calls import Call
-from service.core.commands import EngineCommand, Hear
+from service.core.commands import EngineCommand, Hear, TellAudible
 from service.core.errors import BridgeError
 from service.core.events import EngineEvent, EngineFailed, TurnAudio
 
@@ -113,6 +115,10 @@ class TapedEngine:
         """A conversation of the engine's."""
         return self._open(brief, emit)
 
+    async def speak(self, text: str, agent: Agent) -> Spoken:
+        """The engine's own voice."""
+        return await self._engine.speak(text, agent)
+
     @asynccontextmanager
     async def _open(self, brief: Brief, emit: Emit) -> AsyncIterator[Talk]:
         put = self._recording.put
@@ -140,7 +146,7 @@ class _TapedTalk:
         self._recording = recording
 
     def do(self, command: EngineCommand, now_ms: int) -> None:
-        if not isinstance(command, Hear):
+        if not isinstance(command, Hear | TellAudible):
             self._recording.put(engine_command_line, command)
         self._talk.do(command, now_ms)
 

@@ -15,14 +15,14 @@ from msgspec.structs import replace
 
 from service.cassettes.cassette import CassetteError, Happening, Line
 from service.core.audio import PCMU_8K, AudioFrame, Party
-from service.core.commands import Interrupt, StartTurn, TellDigit
+from service.core.commands import Instruct, Interrupt, StartTurn, TellDigit
 from service.core.errors import MediaError
 from service.core.events import EngineEvent, TurnAudio, TurnEnded, TurnId
 from service.core.turns import PastTurn
 from service.media.convert import Converter
 
-ToldCommand = TellDigit | StartTurn | Interrupt
-"""What an engine is told, save for the sound it hears."""
+ToldCommand = TellDigit | StartTurn | Instruct | Interrupt
+"""What an engine is told, save for the sound on the line."""
 
 
 def _snake(name: str) -> str:

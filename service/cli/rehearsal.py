@@ -39,7 +39,7 @@ async def rehearse() -> list[Finding]:
             asyncio.timeout(DEADLINE_S),
             OfflineEngine(Ids(Clock()).new, workers=1) as engine,
         ):
-            spoken = await engine.speak(SENTENCE)
+            spoken = await engine.synthesise(SENTENCE)
             heard = await understood(engine, _on_a_line(spoken.pcm))
     except EngineError as error:
         what = f"the offline engine does not work here ({error.code})"

@@ -121,12 +121,18 @@ class Transfer(Struct, frozen=True, gc=False):
 
 
 class ChangeEngine(Struct, frozen=True, gc=False):
-    """The engine cannot go on: let the agent's next one carry the conversation on."""
+    """The engine cannot go on: let the agent's next one carry the conversation on.
+
+    `unanswered`: what the person said last still waits for an answer.
+    """
+
+    unanswered: bool
 
 
 class PlayFiller(Struct, frozen=True, gc=False):
     """Play this sentence kept ready; an empty text stands for any of the agent's fillers."""
 
+    turn_id: TurnId
     text: str
 
 

@@ -105,10 +105,14 @@ class SpeechStopped(Struct, frozen=True, gc=False):
 
 
 class Transcribed(Struct, frozen=True, gc=False):
-    """What the person said, as understood; empty text: speech that was not understood."""
+    """What the person said, as understood; empty text: speech that was not understood.
+
+    `end_ms`: it is the text of what was said up to this media time; None: of all so far.
+    """
 
     text: str
     final: bool = True
+    end_ms: int | None = None
 
 
 class TurnStarted(Struct, frozen=True, gc=False):
@@ -154,6 +158,7 @@ class TransferRequested(Struct, frozen=True, gc=False):
     """The call is to be handed to this number once everything said before has been heard."""
 
     to: str  # E.164
+    from_outside: bool = False  # no words of the person's take it back
 
 
 class FillerRequested(Struct, frozen=True, gc=False):
@@ -223,6 +228,19 @@ class MachineDetected(Struct, frozen=True, gc=False):
     greeting_over: bool = False
 
 
+class GreetingKnown(Struct, frozen=True, gc=False):
+    """What had to be looked up for the greeting has been: greet the person with this."""
+
+    text: str
+
+
+class TransferFailed(Struct, frozen=True, gc=False):
+    """The carrier did not take the order to transfer: the person is still on our line."""
+
+    code: str
+    detail: str
+
+
 class HangUpRequested(Struct, frozen=True, gc=False):
     """The call is to end now; `ended_by` is api, limit, carrier or bridge."""
 
@@ -245,4 +263,4 @@ ControlEvent = (
 )
 """What is decided on like any other event of the call."""
 
-LiveEvent = MediaEvent | EngineEvent | ControlEvent
+LiveEvent = MediaEvent | EngineEvent | ControlEvent | GreetingKnown | TransferFailed

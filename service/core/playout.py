@@ -47,6 +47,7 @@ class Playout:
         self._spans: list[Span] = []
         self._pending: dict[str, PendingMark] = {}
         self._first_sent: dict[TurnId, int] = {}
+        self._first_mark: dict[TurnId, int] = {}
 
     def sent(self, turn_id: TurnId, duration_ms: int, now_ms: int) -> None:
         """This much sound of the turn goes out now."""
@@ -77,19 +78,24 @@ class Playout:
         mark = self._pending.pop(name, None)
         if mark is None:
             return False
-        self._proven_ms = max(self._proven_ms, mark.position_ms)
+        self._prove(mark.position_ms, now_ms)
         self._runs_dry_ms = now_ms + self.position_ms - self._proven_ms
         return True
 
-    def clear(self, now_ms: int) -> None:
-        """Everything not heard by now is dropped: here, on the way, and at the carrier."""
+    def clear(self, now_ms: int) -> int:
+        """Everything not heard by now is dropped: here, on the way, and at the carrier.
+
+        Returns how much of what was sent that is.
+        """
         heard_ms = self.heard_position_ms(now_ms)
+        unheard_ms = self.position_ms - heard_ms
         for span in self._spans:
             span.end_ms = max(span.start_ms, min(span.end_ms, heard_ms))
         self.position_ms = self._proven_ms = heard_ms
         self._runs_dry_ms = now_ms
         self._pending.clear()
         self.generation += 1
+        return unheard_ms
 
     def ahead_ms(self, now_ms: int) -> int:
         """How much sound the carrier still has to play, by the clock."""
@@ -117,10 +123,26 @@ class Playout:
         """When the turn's first sound went out; None: none has, or it is long past."""
         return self._first_sent.get(turn_id)
 
+    def first_mark_ms(self, turn_id: TurnId) -> int | None:
+        """When a mark first proved that some of the turn was heard; None: none has yet."""
+        return self._first_mark.get(turn_id)
+
+    def runs_dry_ms(self) -> int:
+        """When the carrier has played everything sent, by the clock."""
+        return self._runs_dry_ms
+
     def settled_ms(self) -> int:
         """When everything sent counts as heard even if no mark comes back any more."""
         return self._runs_dry_ms + MARK_GRACE_MS
 
+    def _prove(self, position_ms: int, now_ms: int) -> None:
+        for span in self._spans:
+            if self._proven_ms < span.end_ms and span.start_ms < position_ms:
+                self._first_mark.setdefault(span.turn_id, now_ms)
+        self._proven_ms = max(self._proven_ms, position_ms)
+
     def _forget_old(self) -> None:
         while len(self._spans) > SPANS_KEPT:
-            self._first_sent.pop(self._spans.pop(0).turn_id, None)
+            turn_id = self._spans.pop(0).turn_id
+            self._first_sent.pop(turn_id, None)
+            self._first_mark.pop(turn_id, None)

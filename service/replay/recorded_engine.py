@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from service.agents import Agent
 from service.ai.base import Brief, Emit, Engine
+from service.ai.spoken import Spoken
 from service.app import engine_names
 from service.cassettes.cassette import Line
 from service.cassettes.engine_lane import (
@@ -23,14 +25,23 @@ from service.cassettes.engine_lane import (
     talk_opened_line,
 )
 from service.core.audio import PCMU_8K, AudioFrame, MediaFormat, Party
-from service.core.commands import EngineCommand, Hear, Interrupt, StartTurn, TellDigit
+from service.core.commands import (
+    EngineCommand,
+    Hear,
+    Instruct,
+    Interrupt,
+    StartTurn,
+    TellAudible,
+    TellDigit,
+)
 from service.core.errors import EngineError
 from service.core.events import (
-    EndRequested,
     EngineEvent,
     EngineFailed,
+    SpeechDismissed,
     SpeechStarted,
     SpeechStopped,
+    SpeechSuspected,
     Transcribed,
     TurnAudio,
     TurnEnded,
@@ -99,6 +110,10 @@ class RecordedEngine:
             talk.close()
             self.tap(talk_closed_line(0))
 
+    async def speak(self, _text: str, _agent: Agent) -> Spoken:
+        """EngineError, always: it has no sound but the cassette's."""
+        raise EngineError("recorded.no_voice", "a cassette says nothing new")
+
     def _told(self, command: ToldCommand) -> None:
         self.tap(engine_command_line(0, command))
 
@@ -135,6 +150,7 @@ class RecordedTalk:
         """Take a command; what answered it then is said again."""
         if isinstance(command, Hear):
             self._say_due(self._opening, now_ms)
+        if isinstance(command, Hear | TellAudible):
             return
         self._told(command)
         match command:
@@ -144,7 +160,7 @@ class RecordedTalk:
                 self._emit(NOT_RECORDED)
             case TellDigit() if self._recorded.digits:
                 self._begin(self._recorded.digits.popleft(), now_ms)
-            case TellDigit() | Interrupt():
+            case TellDigit() | Interrupt() | Instruct():
                 pass  # what was said in spite of an interruption is in the cassette
 
     async def hear_out(self) -> None:
@@ -260,7 +276,7 @@ class _Reader:
 
     def _cause(self, event: EngineEvent) -> _Cause:
         match event:
-            case SpeechStarted():
+            case SpeechSuspected() | SpeechDismissed() | SpeechStarted():
                 return self._opening
             case SpeechStopped() | Transcribed():
                 self._asked = self._opening  # a turn that begins now answers the caller
@@ -270,5 +286,5 @@ class _Reader:
                 return self._asked
             case TurnText(turn_id) | TurnAudio(turn_id) | TurnEnded(turn_id):
                 return self._turns.get(turn_id, self._latest)
-            case EndRequested() | EngineFailed():
+            case _:
                 return self._latest

@@ -18,7 +18,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.agents import Agent
 from service.ai.base import Brief, Emit, Engine, Talk
+from service.ai.spoken import Spoken
 from service.calls.redis import ANSWER_TIMEOUT_S, RETRIES
 from service.core.commands import EngineCommand, Interrupt
 from service.core.events import (
@@ -76,6 +78,10 @@ class TroubledEngine:
         talk = TroubledTalk(emit, self._troubles, self._witness)
         async with self._engine.open(brief, talk.emit) as talk.engine:
             yield talk
+
+    async def speak(self, text: str, agent: Agent) -> Spoken:
+        """The engine's own voice."""
+        return await self._engine.speak(text, agent)
 
 
 class TroubledTalk:

@@ -1,7 +1,9 @@
 import asyncio
 
+import pytest
+
 from service.bridge.pacer import MARK_EVERY_MS, MAX_MESSAGE_MS, Pacer, Ticker
-from service.core.audio import PCMU_8K, AudioFrame, Party
+from service.core.audio import PCMU_8K, AudioFrame, Encoding, MediaFormat, Party
 from service.core.commands import MarkEnd, PlaceMark, PlayAudio
 from service.core.events import TurnId
 from service.core.playout import Playout
@@ -55,6 +57,62 @@ def test_marks_are_set_every_half_second_and_at_a_turns_end() -> None:
     places = [at for at, command in enumerate(out) if isinstance(command, PlaceMark)]
     per_mark = MARK_EVERY_MS // 20
     assert places == [per_mark, 2 * per_mark + 1, len(out) - 1]
+
+
+def audio(commands: list[PlayAudio | PlaceMark]) -> bytes:
+    return b"".join(c.frame.data for c in commands if isinstance(c, PlayAudio))
+
+
+@pytest.mark.parametrize("paused_ms", [1, 19, 20, 137, 250, 480])
+def test_sound_goes_on_after_a_pause_at_the_sample_where_it_stopped(paused_ms: int) -> None:
+    playout = Playout()
+    pacer = Pacer(playout, lead_ms=200)
+    whole = sound(1010)
+    pacer.play(whole)
+    pacer.mark_end(MarkEnd(TURN))
+    before = [command for now in range(0, paused_ms, 20) for command in sent_at(pacer, now)]
+    pacer.pause(paused_ms)
+    assert not pacer.waits()
+    assert sent_at(pacer, paused_ms + 500) == []
+    pacer.resume()
+    after = [c for now in range(paused_ms + 500, 3000, 20) for c in sent_at(pacer, now)]
+    heard = audio(before)[: 8 * paused_ms]
+    assert heard + audio(after) == whole.frame.data
+    assert playout.heard_ms(TURN, 3000) == 1010
+    assert isinstance(after[-1], PlaceMark)
+
+
+def test_a_mark_set_before_a_pause_is_set_again_after_it() -> None:
+    playout = Playout()
+    pacer = Pacer(playout, lead_ms=500)
+    pacer.play(sound(300))
+    pacer.mark_end(MarkEnd(TURN))
+    assert isinstance(sent_at(pacer, 0)[-1], PlaceMark)
+    pacer.pause(100)
+    pacer.resume()
+    again = sent_at(pacer, 400)
+    assert length_ms(again) == 200
+    assert [type(command) for command in again].count(PlaceMark) == 1
+
+
+def test_a_format_that_cannot_be_cut_is_heard_again_from_its_frames_begin() -> None:
+    pcm = AudioFrame(bytes(960), MediaFormat(Encoding.L16, 8000), 0, 60, Party.AGENT)
+    pacer = Pacer(Playout(), lead_ms=500)
+    pacer.play(PlayAudio(pcm, TURN))
+    sent_at(pacer, 0)
+    pacer.pause(25)
+    pacer.resume()
+    assert audio(sent_at(pacer, 100)) == pcm.data
+
+
+def test_a_clear_ends_a_pause() -> None:
+    pacer = Pacer(Playout(), lead_ms=200)
+    pacer.play(sound(500))
+    sent_at(pacer, 0)
+    pacer.pause(50)
+    pacer.clear()
+    pacer.play(sound(100))
+    assert length_ms(sent_at(pacer, 60)) == 100
 
 
 def test_a_cleared_pacer_sends_nothing_more() -> None:

@@ -33,7 +33,7 @@ class PoorEngine:
     async def __aexit__(self, *_reason: object) -> None:
         return
 
-    async def speak(self, _text: str) -> Spoken:
+    async def synthesise(self, _text: str) -> Spoken:
         if self._trouble:
             raise self._trouble
         return Spoken(bytes(16_000))

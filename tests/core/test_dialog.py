@@ -5,43 +5,60 @@ import pytest
 from service.core.audio import PCMU_8K, AudioFrame, Party
 from service.core.commands import (
     Apologise,
+    ChangeEngine,
     ClearAudio,
     Command,
     EndCall,
     Hear,
+    Instruct,
     Interrupt,
     MarkEnd,
     Note,
+    PauseAudio,
     PlayAudio,
+    PlayFiller,
+    ResumeAudio,
     SendDigits,
     StartTurn,
+    TellAudible,
     TellDigit,
+    Transfer,
 )
-from service.core.dialog import APOLOGY, ENGINE_PATIENCE_MS, Dialog, Manners
+from service.core.dialog import APOLOGY, PAUSE_MOST_MS, TAIL_MS, Dialog, Manners
 from service.core.events import (
     DigitsRequested,
     DtmfReceived,
     EndRequested,
     EngineFailed,
+    FillerRequested,
     HangUpRequested,
+    InstructionsGiven,
     LiveEvent,
+    MachineDetected,
     MarkPlayed,
     MediaReceived,
     SayRequested,
+    SpeechDismissed,
     SpeechStarted,
     SpeechStopped,
+    SpeechSuspected,
     StreamFaulted,
     StreamLost,
     StreamStarted,
     StreamStopped,
+    ToolCalled,
     Transcribed,
+    TransferFailed,
+    TransferRequested,
     TurnAudio,
     TurnEnded,
     TurnId,
     TurnStarted,
     TurnText,
 )
+from service.core.patience import ENGINE_PATIENCE_MS, Waits
 from service.core.playout import MARK_GRACE_MS, Playout
+from service.core.voicemail import GREETING_MOST_MS, VoicemailPolicy
 
 TURN = TurnId("t1")
 START = StreamStarted("MZ1", "CA1", PCMU_8K, {})
@@ -117,6 +134,7 @@ def test_a_turn_is_recorded_as_heard_once_its_last_mark_is_back() -> None:
 def test_a_turn_is_recorded_by_the_clock_when_no_mark_comes_back() -> None:
     talk = Talk()
     talk.say("We are open.", 1000)
+    assert not notes(talk.dialog.wake(1000 - TAIL_MS), "turn.agent")
     assert not talk.dialog.is_due(1500)
     talk.now_ms = talk.playout.settled_ms()
     assert talk.dialog.is_due(talk.now_ms)
@@ -206,9 +224,11 @@ def test_latency_of_an_answer_adds_up_from_the_callers_last_sound() -> None:
     assert turn["latency"] == {
         "end_of_turn_ms": 500,
         "recognition_ms": 40,
-        "first_audio_ms": 10,
+        "first_token_ms": 10,
+        "first_audio_ms": 0,
         "first_frame_ms": 0,
         "response_ms": 550,
+        "first_mark_ms": 150,
     }
 
 
@@ -403,3 +423,306 @@ def test_a_key_does_not_excuse_an_engine_that_has_said_nothing_yet() -> None:
     talk.now_ms = ENGINE_PATIENCE_MS + MARK_GRACE_MS
     talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 1))
     assert of(talk.dialog.wake(talk.now_ms), Apologise)
+
+
+# Suspicion ---------------------------------------------------------------------------------------
+
+
+def test_a_suspicion_pauses_the_agent_and_a_cough_lets_it_go_on() -> None:
+    talk = Talk()
+    talk.say("one two three four", 1000)
+    talk.now_ms = 400
+    assert of(talk.tell(SpeechSuspected(300)), PauseAudio)
+    commands = talk.tell(SpeechDismissed())
+    assert of(commands, ResumeAudio)
+    assert not of(commands, Interrupt)
+    assert not notes(commands, "agent.interrupted")
+
+
+def test_a_suspicion_that_is_accepted_cuts_the_turn_where_the_pause_began() -> None:
+    talk = Talk()
+    talk.say("one two three four", 1000)
+    talk.now_ms = 500
+    talk.tell(SpeechSuspected(400))
+    talk.playout.clear(talk.now_ms)  # as the pacer does it
+    talk.now_ms = 900
+    [interrupt] = of(talk.tell(SpeechStarted(400)), Interrupt)
+    assert (interrupt.heard_ms, interrupt.heard_text) == (500, "one two")
+
+
+def test_a_suspicion_in_silence_or_in_a_protected_greeting_pauses_nothing() -> None:
+    assert Talk().tell(SpeechSuspected(0)) == []
+    talk = Talk(greeting="Hello", interruptible=False)
+    talk.tell(START)
+    talk.say("Hello", 1000)
+    talk.now_ms = 300
+    assert not of(talk.tell(SpeechSuspected(200)), PauseAudio)
+
+
+def test_a_pause_that_nobody_ends_is_ended() -> None:
+    talk = Talk()
+    talk.say("one two three four", 5000)
+    talk.tell(SpeechSuspected(0))
+    assert not talk.dialog.is_due(PAUSE_MOST_MS - 1)
+    assert talk.dialog.is_due(PAUSE_MOST_MS)
+    assert of(talk.dialog.wake(PAUSE_MOST_MS), ResumeAudio)
+
+
+def test_the_engine_is_told_while_the_agent_is_heard_but_not_of_its_last_moments() -> None:
+    talk = Talk()
+    assert TellAudible(True) in talk.say("We are open.", 1000)
+    assert not talk.dialog.is_due(1000 - TAIL_MS - 1)
+    talk.now_ms = 1000 - TAIL_MS
+    assert talk.dialog.is_due(talk.now_ms)
+    assert talk.dialog.wake(talk.now_ms) == [TellAudible(False)]
+    assert talk.dialog.wake(talk.now_ms) == []
+
+
+def test_a_turn_that_is_still_being_made_is_heard_for_an_unknown_time() -> None:
+    talk = Talk()
+    talk.tell(TurnStarted(TURN), TurnAudio(TURN, frame(200)))
+    talk.now_ms = 150
+    assert TellAudible(False) not in talk.dialog.wake(talk.now_ms)
+
+
+# Waiting -----------------------------------------------------------------------------------------
+
+QUICK = Waits(filler_after_ms=1500, idle_after_ms=8000)
+
+
+def present(talk: Talk) -> None:
+    talk.tell(MediaReceived(frame(20, start_ms=talk.now_ms, party=Party.REMOTE), 1))
+
+
+def question(talk: Talk, text: str = "are you open") -> None:
+    present(talk)
+    end_ms = talk.dialog.media_ms
+    talk.tell(SpeechStarted(end_ms - 500), SpeechStopped(end_ms), Transcribed(text))
+
+
+def test_an_answer_that_takes_long_is_bridged_by_one_filler() -> None:
+    talk = Talk(waits=QUICK)
+    question(talk)
+    assert not talk.dialog.is_due(1499)
+    talk.now_ms = 1500
+    [filler] = of(talk.dialog.wake(1500), PlayFiller)
+    assert filler.text == ""
+    talk.tell(TurnText(filler.turn_id, "One moment.", 0), TurnAudio(filler.turn_id, frame(500)))
+    talk.tell(TurnEnded(filler.turn_id))
+    talk.now_ms = 4000
+    assert not of(talk.dialog.wake(4000), PlayFiller)
+
+
+def test_an_answer_in_time_needs_no_filler() -> None:
+    talk = Talk(waits=QUICK)
+    question(talk)
+    talk.now_ms = 1000
+    talk.say("Yes.", 400)
+    assert not of(talk.dialog.wake(1600), PlayFiller)
+
+
+def test_a_filler_does_not_count_as_the_answer() -> None:
+    talk = Talk(waits=QUICK)
+    question(talk)
+    talk.now_ms = 1500
+    [filler] = of(talk.dialog.wake(1500), PlayFiller)
+    talk.tell(TurnAudio(filler.turn_id, frame(500)), TurnEnded(filler.turn_id))
+    talk.now_ms = 1500 + 500 + MARK_GRACE_MS + ENGINE_PATIENCE_MS
+    present(talk)
+    assert notes(talk.dialog.wake(talk.now_ms), "fault")[0]["code"] == "engine.stalled"
+
+
+def test_speech_that_was_not_understood_waits_for_nothing() -> None:
+    talk = Talk(waits=QUICK)
+    question(talk, "")
+    assert not of(talk.dialog.wake(5000), PlayFiller)
+
+
+def test_an_engine_that_does_not_answer_at_all_is_given_up() -> None:
+    talk = Talk()
+    question(talk)
+    talk.now_ms = ENGINE_PATIENCE_MS + MARK_GRACE_MS
+    present(talk)
+    assert of(talk.dialog.wake(talk.now_ms), Apologise)
+
+
+def test_a_silent_caller_is_asked_twice_and_then_let_go() -> None:
+    talk = Talk(waits=QUICK, idle_says=("Are you there?",), idle_times=2, idle_goodbye="Goodbye.")
+    talk.tell(START)
+    said = []
+    for number in range(3):
+        talk.now_ms += 8000
+        present(talk)
+        said += of(talk.dialog.wake(talk.now_ms), StartTurn)
+        talk.say(said[-1].text, 500, TurnId(f"t{number}"))
+        talk.now_ms += 600
+        ended = talk.tell(MarkPlayed(talk.marks[-1]))
+    assert [turn.text for turn in said] == ["Are you there?", "Are you there?", "Goodbye."]
+    [end] = of(ended, EndCall)
+    assert (end.end.outcome, end.end.cause, end.end.ended_by) == ("completed", "idle", "agent")
+
+
+def test_a_caller_who_speaks_again_is_not_let_go() -> None:
+    talk = Talk(waits=QUICK, idle_says=("Are you there?",), idle_times=1)
+    talk.tell(START)
+    for _ in range(3):
+        talk.now_ms += 8000
+        present(talk)
+        assert [turn.text for turn in of(talk.dialog.wake(talk.now_ms), StartTurn)] == [
+            "Are you there?"
+        ]
+        talk.say("Are you there?", 500)
+        talk.now_ms += 600
+        talk.tell(MarkPlayed(talk.marks[-1]))
+        question(talk, "yes")
+        talk.say("Good.", 200, TurnId("answer"))
+        talk.now_ms += 300
+        talk.tell(MarkPlayed(talk.marks[-1]))
+
+
+# Other engines -----------------------------------------------------------------------------------
+
+
+def test_the_next_engine_is_asked_for_what_the_first_one_owed() -> None:
+    talk = Talk(greeting="Hello", fallbacks=1)
+    talk.tell(START)
+    commands = talk.tell(EngineFailed("openai.unreachable", ""))
+    assert of(commands, ChangeEngine) == [ChangeEngine(False)]
+    assert of(commands, StartTurn) == [StartTurn("Hello")]
+    assert not of(commands, Apologise)
+    assert of(talk.tell(EngineFailed("openai.unreachable", "")), Apologise)
+
+
+def test_the_next_engine_answers_what_the_first_one_did_not() -> None:
+    talk = Talk(fallbacks=1)
+    question(talk, "are you open")
+    commands = talk.tell(EngineFailed("openai.stalled", "first_token"))
+    assert of(commands, ChangeEngine) == [ChangeEngine(True)]
+    assert of(commands, PlayFiller)
+    assert [turn.text for turn in talk.dialog.history] == ["are you open"]
+
+
+def test_a_caller_whose_words_were_lost_with_an_engine_is_asked_again() -> None:
+    talk = Talk(fallbacks=1, say_again="Pardon?")
+    present(talk)
+    talk.tell(SpeechStarted(0), SpeechStopped(20))
+    commands = talk.tell(EngineFailed("openai.stalled", "recognition"))
+    assert of(commands, ChangeEngine) == [ChangeEngine(False)]
+    assert of(commands, StartTurn) == [StartTurn("Pardon?")]
+
+
+def test_what_an_engine_made_before_it_failed_is_played_and_its_sentence_taken_up() -> None:
+    talk = Talk(fallbacks=1)
+    question(talk)
+    talk.tell(TurnStarted(TURN), TurnText(TURN, "We are open", 0), TurnAudio(TURN, frame(600)))
+    commands = talk.tell(EngineFailed("openai.stalled", "audio"))
+    assert not of(commands, ClearAudio)
+    assert of(commands, ChangeEngine) == [ChangeEngine(True)]
+
+
+# Handing over ------------------------------------------------------------------------------------
+
+
+def test_a_transfer_waits_until_its_announcement_was_heard() -> None:
+    talk = Talk()
+    talk.say("I put you through.", 800)
+    assert not of(talk.tell(TransferRequested("+14155550100")), Transfer)
+    talk.now_ms = 850
+    assert of(talk.tell(MarkPlayed(talk.marks[0])), Transfer) == [Transfer("+14155550100")]
+    assert talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 1)) == []
+    assert not of(talk.say("Still me", 100, TurnId("t2")), PlayAudio)
+
+
+def test_a_caller_who_interrupts_is_not_put_through_unless_somebody_else_wants_it() -> None:
+    for from_outside in (False, True):
+        talk = Talk()
+        talk.say("I put you through.", 800)
+        talk.tell(TransferRequested("+14155550100", from_outside))
+        talk.now_ms = 200
+        assert bool(of(talk.tell(SpeechStarted(100)) + talk.dialog.wake(201), Transfer)) is (
+            from_outside
+        )
+
+
+def test_a_transfer_that_fails_gives_the_caller_back_to_the_agent() -> None:
+    talk = Talk(not_transferred="It did not work.")
+    talk.tell(TransferRequested("+14155550100"))
+    commands = talk.tell(TransferFailed("twilio.13224", ""))
+    assert notes(commands, "fault") == [{"code": "twilio.13224", "detail": ""}]
+    assert of(commands, Instruct)
+    assert of(commands, StartTurn) == [StartTurn("It did not work.")]
+    sound = frame(20, party=Party.REMOTE)
+    assert talk.tell(MediaReceived(sound, 1)) == [Hear(sound)]
+
+
+def test_the_last_resort_is_another_number_after_the_apology() -> None:
+    talk = Talk(last_resort_to="+14155550100")
+    talk.tell(EngineFailed("openai.bad_key", ""))
+    talk.tell(TurnText(APOLOGY, "Sorry.", 0), TurnAudio(APOLOGY, frame(500)), TurnEnded(APOLOGY))
+    talk.now_ms = 520
+    commands = talk.tell(MarkPlayed(talk.marks[0]))
+    assert of(commands, Transfer) == [Transfer("+14155550100")]
+    assert not of(commands, EndCall)
+    [end] = of(talk.tell(TransferFailed("twilio.13224", "")), EndCall)
+    assert end.end.outcome == "our_fault"
+
+
+# Tools, instructions, machines -------------------------------------------------------------------
+
+
+def test_a_tool_is_written_down_and_its_sentence_is_said_in_silence_only() -> None:
+    talk = Talk()
+    [called] = notes(talk.tell(ToolCalled("find", '{"day":"monday"}', "ok", 120)), "tool.called")
+    assert called == {
+        "tool": "find",
+        "arguments": '{"day":"monday"}',
+        "code": "ok",
+        "took_ms": 120,
+    }
+    [filler] = of(talk.tell(FillerRequested("Let me look.")), PlayFiller)
+    assert filler.text == "Let me look."
+    talk.say("Here I am.", 500)
+    assert not of(talk.tell(FillerRequested("Let me look.")), PlayFiller)
+
+
+def test_instructions_reach_the_engine_and_the_one_after_it() -> None:
+    talk = Talk()
+    assert talk.tell(InstructionsGiven("Offer a discount.")) == [Instruct("Offer a discount.")]
+    assert talk.dialog.instructions == ["Offer a discount."]
+
+
+def test_a_machine_is_hung_up_on_where_the_agent_wants_it() -> None:
+    talk = Talk(voicemail=VoicemailPolicy.HANG_UP)
+    talk.say("Hello, is this Ana?", 2000)
+    talk.now_ms = 500
+    commands = talk.tell(MachineDetected("machine"))
+    assert of(commands, ClearAudio)
+    [end] = of(commands, EndCall)
+    assert (end.end.cause, end.end.ended_by) == ("voicemail", "agent")
+
+
+def test_a_message_is_left_when_the_machines_greeting_is_over() -> None:
+    talk = Talk(voicemail=VoicemailPolicy.LEAVE_MESSAGE, voicemail_message="Call us back.")
+    talk.say("Hello, is this Ana?", 2000)
+    talk.now_ms = 500
+    assert not of(talk.tell(MachineDetected("machine")), StartTurn)
+    assert talk.tell(MediaReceived(frame(20, party=Party.REMOTE), 1)) == []
+    assert not of(talk.say("Who is there?", 300, TurnId("t2")), PlayAudio)
+    [ask] = of(talk.tell(MachineDetected("machine", greeting_over=True)), StartTurn)
+    assert ask.text == "Call us back."
+    talk.say("Call us back.", 800, TurnId("t3"))
+    talk.now_ms = 1400
+    assert of(talk.tell(MarkPlayed(talk.marks[-1])), EndCall)
+
+
+def test_a_message_is_left_too_when_nobody_says_that_the_greeting_is_over() -> None:
+    talk = Talk(voicemail=VoicemailPolicy.LEAVE_MESSAGE, voicemail_message="Call us back.")
+    talk.tell(MachineDetected("machine"))
+    assert not talk.dialog.is_due(GREETING_MOST_MS - 1)
+    assert of(talk.dialog.wake(GREETING_MOST_MS), StartTurn) == [StartTurn("Call us back.")]
+
+
+@pytest.mark.parametrize("result", ["human", "unknown"])
+def test_a_person_is_talked_to_whatever_the_policy(result: str) -> None:
+    talk = Talk(voicemail=VoicemailPolicy.HANG_UP)
+    assert talk.tell(MachineDetected(result)) == []

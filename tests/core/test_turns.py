@@ -62,7 +62,7 @@ def test_text_that_comes_before_any_of_its_sound_was_not_heard() -> None:
 
 
 def test_the_record_of_a_turn_that_was_cut_off_says_so() -> None:
-    record = by_word().record(heard_ms=700, first_sent_ms=10_000, now_ms=10_800)
+    record = by_word().record(700, 10_800, first_sent_ms=10_000, first_mark_ms=None)
     assert record == {
         "turn_id": "t1",
         "text": "One two three",
@@ -76,28 +76,39 @@ def test_the_record_of_a_turn_that_was_cut_off_says_so() -> None:
 
 
 def test_no_more_is_heard_than_was_made() -> None:
-    record = by_word().record(heard_ms=1700, first_sent_ms=0, now_ms=2000)
+    record = by_word().record(1700, 2000, first_sent_ms=0, first_mark_ms=600)
     assert (record["heard_ms"], record["interrupted"]) == (1500, False)
 
 
 def test_the_steps_of_an_answer_add_up_to_what_the_caller_waited() -> None:
     turn = by_word()
     turn.answers = Answered(stopped_ms=1000, decided_ms=1600, understood_ms=1900)
-    turn.first_audio_ms = 2050
-    latency = turn.record(1500, 2060, 4000)["latency"]
+    turn.began_ms, turn.first_audio_ms = 1960, 2050
+    latency = turn.record(1500, 4000, first_sent_ms=2060, first_mark_ms=2580)["latency"]
+    assert latency.pop("first_mark_ms") == 520
     assert latency.pop("response_ms") == 1060 == sum(latency.values())
     assert latency == {
         "end_of_turn_ms": 600,
         "recognition_ms": 300,
-        "first_audio_ms": 150,
+        "first_token_ms": 60,
+        "first_audio_ms": 90,
         "first_frame_ms": 10,
     }
+
+
+def test_a_model_that_did_not_wait_for_the_text_has_no_time_of_recognition() -> None:
+    turn = by_word()
+    turn.answers = Answered(stopped_ms=1000, decided_ms=1600, understood_ms=2900)
+    turn.began_ms, turn.first_audio_ms = 1900, 1950
+    latency = turn.record(1500, 4000, first_sent_ms=1960, first_mark_ms=None)["latency"]
+    assert (latency["recognition_ms"], latency["first_token_ms"]) == (0, 300)
+    assert latency.pop("response_ms") == 960 == sum(latency.values())
 
 
 def test_an_answer_that_was_never_sent_has_no_latency() -> None:
     turn = by_word()
     turn.answers = Answered(1000, 1600, 1900)
-    assert turn.record(0, None, 4000)["latency"] == {}
+    assert turn.record(0, 4000, first_sent_ms=None, first_mark_ms=None)["latency"] == {}
 
 
 def test_the_callers_turn_is_dated_by_its_sound_and_not_by_its_detection() -> None:
@@ -139,3 +150,15 @@ def test_an_engine_that_never_says_when_speech_begins_still_has_turns_of_the_cal
     first, second = caller.spoken("One.", 500), caller.spoken("Two.", 900)
     assert (first["turn_id"], second["turn_id"]) == ("caller-1", "caller-2")
     assert (second["began_ago_ms"], second["ended_ago_ms"]) == (0, 0)
+
+
+def test_a_text_that_comes_after_the_next_words_belongs_to_the_words_before() -> None:
+    caller = CallerTurn()
+    caller.begin(0, 100)
+    caller.media_ms = 600
+    caller.stop(500, 700)
+    caller.begin(900, 1000)
+    caller.media_ms = 1500
+    caller.stop(1400, 1600)
+    assert caller.spoken("First.", 1700, end_ms=500)["turn_id"] == "caller-1"
+    assert caller.spoken("Second.", 1800, end_ms=1400)["turn_id"] == "caller-2"

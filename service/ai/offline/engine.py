@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from service.agents import Voice
+from service.agents import Agent, Voice
 from service.ai.base import Brief, Emit
 from service.ai.offline.messages import Recognise, Recognised, Said, Say
 from service.ai.offline.talk import OfflineTalk
@@ -51,13 +51,19 @@ class OfflineEngine:
     @asynccontextmanager
     async def open(self, brief: Brief, emit: Emit) -> AsyncIterator[OfflineTalk]:
         """A conversation of one call."""
-        talk = OfflineTalk(brief, emit, self._new_id, speak=self.speak, recognise=self.recognise)
+        talk = OfflineTalk(
+            brief, emit, self._new_id, speak=self.synthesise, recognise=self.recognise
+        )
         try:
             yield talk
         finally:
             await talk.aclose()
 
-    async def speak(self, text: str, voice: Voice | None = None) -> Spoken:
+    async def speak(self, text: str, agent: Agent) -> Spoken:
+        """The text in this agent's own voice; as `synthesise`."""
+        return await self.synthesise(text, agent.voice)
+
+    async def synthesise(self, text: str, voice: Voice | None = None) -> Spoken:
         """The sound of `text`; EngineError when it cannot be made, TextRefused when others can."""
         if len(text) > TEXT_MOST_CHARACTERS:
             raise TextRefused("offline.text_too_long", f"{len(text)} characters")

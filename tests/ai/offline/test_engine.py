@@ -84,7 +84,7 @@ class Call:
         return "".join(event.text for event in self.events if isinstance(event, TurnText))
 
     async def say(self, talk: OfflineTalk, text: str) -> str:
-        return await self.play(talk, (await self._engine.speak(text, CALLER)).pcm)
+        return await self.play(talk, (await self._engine.synthesise(text, CALLER)).pcm)
 
     async def play(self, talk: OfflineTalk, pcm: bytes) -> str:
         self.events.clear()
@@ -171,7 +171,7 @@ async def test_keys_are_answered_and_can_end_the_call(engine: OfflineEngine) -> 
 
 
 async def test_each_word_is_placed_where_it_is_heard(engine: OfflineEngine) -> None:
-    spoken = await engine.speak("We're open 9-5; caf\u00e9 too.")
+    spoken = await engine.synthesise("We're open 9-5; caf\u00e9 too.")
     assert "".join(word.text for word in spoken.words) == "We're open 9-5; caf\u00e9 too."
     starts = [word.start_ms for word in spoken.words]
     assert starts == sorted(starts)
@@ -182,7 +182,7 @@ async def test_each_word_is_placed_where_it_is_heard(engine: OfflineEngine) -> N
 async def test_speech_is_as_loud_as_a_telephone_wants_and_does_not_clip(
     engine: OfflineEngine,
 ) -> None:
-    spoken = await engine.speak("We are open from nine to five, Monday to Friday.")
+    spoken = await engine.synthesise("We are open from nine to five, Monday to Friday.")
     samples = np.frombuffer(spoken.pcm, "<i2").astype(float)
     voiced = samples[np.abs(samples) > 300]
     assert 20 * np.log10(np.sqrt(np.mean(voiced**2)) / 32768) == pytest.approx(-16, abs=1.5)
@@ -196,7 +196,7 @@ async def test_nothing_holds_the_loop_while_it_speaks_and_understands(
     longest_s = 0.0
     async with call.line as talk:
         frames = on_the_line(
-            silence(500) + (await engine.speak("when are you open", CALLER)).pcm + silence(900)
+            silence(500) + (await engine.synthesise("when are you open", CALLER)).pcm + silence(900)
         )
         for frame in frames:
             began_s = time.thread_time()  # of this thread alone: other processes are not counted
@@ -223,7 +223,7 @@ def children() -> list[int]:
 async def test_a_worker_that_dies_is_replaced_and_nobody_notices(engine: OfflineEngine) -> None:
     [worker] = children()
     os.kill(worker, signal.SIGKILL)
-    spoken: Spoken = await engine.speak("Still here.")
+    spoken: Spoken = await engine.synthesise("Still here.")
     assert spoken.pcm
     assert children() != [worker]
 
@@ -233,12 +233,12 @@ async def test_no_worker_outlives_the_engine(engine: OfflineEngine) -> None:
     await engine.aclose()
     assert children() == []
     with pytest.raises(EngineError, match=r"offline\.closed"):
-        await engine.speak("Anybody?")
+        await engine.synthesise("Anybody?")
 
 
 async def test_a_text_without_end_is_refused(engine: OfflineEngine) -> None:
     with pytest.raises(EngineError, match=r"offline\.text_too_long"):
-        await engine.speak("a " * 4000)
+        await engine.synthesise("a " * 4000)
 
 
 async def test_a_text_that_cannot_be_spoken_costs_that_sentence_and_not_the_call(
@@ -259,7 +259,7 @@ async def test_what_was_said_just_before_the_end_is_told_and_not_answered(
 ) -> None:
     agent = shipped("receptionist")
     call = Call(engine, agent)
-    question = (await engine.speak("What are your opening hours?", CALLER)).pcm
+    question = (await engine.synthesise("What are your opening hours?", CALLER)).pcm
     async with call.line as talk:
         for frame in on_the_line(silence(500) + question):  # and not a moment of silence after
             talk.do(Hear(frame), 0)
