@@ -22,10 +22,10 @@ from service.ai.base import Engine
 from service.ai.echo import EchoEngine
 from service.ai.loopback import LoopbackEngine
 from service.ai.offline.engine import OfflineEngine
-from service.bridge.apology import Apology
 from service.bridge.endpoint import MediaEndpoint
 from service.bridge.exchange import Exchange
 from service.bridge.pacer import Ticker
+from service.bridge.sentences import OwnVoice, Sentences
 from service.bridge.shared import Shared
 from service.calls import probes, webhooks
 from service.calls.access import Access
@@ -54,8 +54,8 @@ from service.core.calls import CallId
 from service.core.events import HangUpRequested
 from service.page import routes as page
 from service.settings import Settings
+from service.tools import Tools
 
-APOLOGY = "I am sorry, something went wrong on our side. Please call again later. Goodbye."
 CARRIER_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 AGENTS_EVERY_S = 2.0
 ERRANDS_TIMEOUT_S = 5.0
@@ -89,14 +89,14 @@ def create_app(
     redis: Redis | None = None,
     around_engine: AroundEngine | None = None,
     engines: Mapping[str, Engine] | None = None,
-    apology_pcm16_8k: bytes = b"",
+    own_voice: OwnVoice | None = None,
 ) -> Starlette:
     """The service. ConfigError when agents or carriers are described wrongly.
 
     `redis`: a client in place of the one to REDIS_URL; `around_engine`: what each engine is used
     through. `engines`: all there are, by name, in place of the service's own, which then do not
-    start; `apology_pcm16_8k` is heard when one of them fails. `await app.state.drain(seconds)`
-    lets its calls come to an end.
+    start; `own_voice` then says what is kept ready for their troubles.
+    `await app.state.drain(seconds)` lets its calls come to an end.
     """
     clock = clock or Clock()
     service = _Service(
@@ -107,7 +107,7 @@ def create_app(
         redis=redis or open_redis(settings.redis_url),
         around_engine=around_engine or _as_it_is,
         engines=engines,
-        apology=Apology(APOLOGY, apology_pcm16_8k),
+        sentences=Sentences(own_voice),
     )
     app = Starlette(
         routes=service.routes(), lifespan=service.lifespan, exception_handlers=exception_handlers
@@ -145,7 +145,7 @@ class _Service:
         redis: Redis,
         around_engine: AroundEngine,
         engines: Mapping[str, Engine] | None,
-        apology: Apology,
+        sentences: Sentences,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -180,7 +180,8 @@ class _Service:
             stream_base=settings.stream_base,
             max_call_s=settings.callbridge_max_call_seconds,
         )
-        self._apology = apology
+        self._sentences = sentences
+        self._tools = Tools()
         self._offline = OfflineEngine(ids.new) if engines is None else None
         given = _own_engines(self._offline, ids.new) if self._offline is not None else engines or {}
         self._engine_names = frozenset(given)
@@ -311,6 +312,8 @@ class _Service:
             journal=self._journal,
             control=self._control,
             metrics=self._metrics,
+            sentences=self._sentences,
+            tools=self._tools,
             lead_ms=self._settings.callbridge_lead_ms,
             reattach_ms=self._settings.callbridge_reattach_ms,
             max_call_ms=self._settings.callbridge_max_call_seconds * 1000,
@@ -336,8 +339,8 @@ class _Service:
             await stack.enter_async_context(self._http)
             if self._offline is not None:
                 offline = await stack.enter_async_context(self._offline)
-                self._apology = Apology(APOLOGY, (await offline.synthesise(APOLOGY)).pcm)
-            self.exchange.apology = self._apology
+                self._sentences.own_voice = offline.speak
+            await self._sentences.prepare(self._agents)
             await (
                 anyio.lowlevel.checkpoint()
             )  # loads what the first hang-up would otherwise wait 50 ms for
@@ -401,6 +404,7 @@ class _Service:
             faults = await asyncio.to_thread(self._agents.refresh)
             if faults:
                 log.warning("Agent files cannot be used, the old ones stay", faults=faults)
+            await self._sentences.prepare(self._agents)
             self._say_engineless()
 
     def _say_engineless(self) -> None:

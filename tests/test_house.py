@@ -19,8 +19,10 @@ LIVE = [
     "service.media",
     "service.ai.base",
     "service.ai.missing",
+    "service.ai.spoken",
     "service.calls",
     "service.cassettes",
+    "service.tools",
     "providers.base",
 ]
 
@@ -31,7 +33,8 @@ ARROWS = {
     "service.clock": GROUND,
     "service.settings": GROUND,
     "service.media": GROUND,
-    "service.ai": [*GROUND, "service.agents", "service.media"],
+    "service.tools": [*GROUND, "service.agents"],
+    "service.ai": [*GROUND, "service.agents", "service.media", "service.tools"],
     "providers.base": GROUND,
     "providers.browser": [*GROUND, "providers.base"],
     "providers.telnyx": [*GROUND, "providers.base"],

@@ -135,10 +135,20 @@ class Agent(Part):
         return tuple(dict.fromkeys(text for text in every if text))
 
     @cached_property
+    def own_voice_key(self) -> str:
+        """The same for agents that sound the same in the voice on this machine."""
+        return repr(self.voice)
+
+    @cached_property
     def voice_key(self) -> str:
-        """The same for agents that sound the same."""
-        sounds = (self.engine, self.voice, self.realtime, self.pipeline.speech)
-        return repr(sounds)
+        """The same for agents that sound the same in their engine's voice."""
+        match self.engine:
+            case "openai-realtime":
+                return repr(self.realtime)
+            case "openai-pipeline":
+                return repr(self.pipeline.speech)
+            case _:
+                return self.own_voice_key
 
     @cached_property
     def heard(self) -> tuple[Heard, ...]:

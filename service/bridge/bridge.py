@@ -158,7 +158,7 @@ class Bridge:
         await self._started.wait()
         if self._agent.lookups:
             await self._look_up()
-        making = self._shared.sentences.make(self._engines, self._agent)
+        making = self._shared.sentences.make(self._engines[0], self._agent)
         kept = asyncio.create_task(making, name="sentences")
         try:
             await self._conversation.hold(self._brief, self.take, self._ended)

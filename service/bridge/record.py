@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from service.bridge.shared import Shared
+from service.bridge.spans import trace_answer
 from service.core.calls import CallEvent, CallId, Noted
 from service.core.commands import Note
 from service.core.errors import ProtocolError
@@ -41,8 +42,22 @@ class Record:
 
     def note(self, note: Note, *, at: datetime | None = None) -> None:
         """What the dialog wants written down, as of now unless `at` says when."""
+        self._count(note)
         data = _dated(note.data, self._shared.clock.utc())
         self.write(Noted, at=at, type=note.type, data=data)
+
+    def _count(self, note: Note) -> None:
+        metrics = self._shared.metrics
+        match note.type:
+            case "turn.agent":
+                metrics.answered(note.data["latency"])
+                trace_answer(self._call_id, note.data, self._shared.clock.utc())
+            case "tool.called":
+                metrics.tools_called.labels(note.data["code"]).inc()
+            case "fault":
+                metrics.call_faults.labels(note.data["code"]).inc()
+            case _:
+                pass
 
     def complain(self, error: ProtocolError) -> None:
         """Count a message that breaks the carrier's rules; log a call's first one."""

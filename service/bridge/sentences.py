@@ -1,7 +1,7 @@
 """Sentences kept ready: fillers, apologies and the like, made before anybody needs them.
 
-Each is made once in the agent's own voice, or in the one on this machine where the engine has
-none; what is not ready when it is needed is not said.
+Each is made in the agent's own voice once a call of it begins; until then, and where its engine
+cannot, the voice on this machine serves. What is not ready when it is needed is not said.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ MAKE_S = 15.0
 """How long a voice may take for a sentence."""
 
 OwnVoice = Callable[[str, Agent], Awaitable[Spoken]]
-"""The voice on this machine."""
+"""The voice on this machine. EngineError when it cannot say something."""
 
 
 class Sentences:
-    """The sentences of all agents of a process."""
+    """The sentences of all agents of a process; without `own_voice` only engines make any."""
 
     def __init__(self, own_voice: OwnVoice | None = None) -> None:
         self.own_voice = own_voice
@@ -30,20 +30,33 @@ class Sentences:
         self._kept_bytes = 0
 
     def ready(self, agent: Agent, text: str) -> Spoken | None:
-        """The sentence in this agent's voice, if it was made."""
-        spoken = self._kept.get((agent.voice_key, text))
-        if spoken is not None:
-            self._kept.move_to_end((agent.voice_key, text))
-        return spoken
+        """The sentence in this agent's voice, else in this machine's, if either was made."""
+        for voice in (agent.voice_key, agent.own_voice_key):
+            spoken = self._kept.get((voice, text))
+            if spoken is not None:
+                self._kept.move_to_end((voice, text))
+                return spoken
+        return None
 
-    async def make(self, engines: Iterable[Engine], agent: Agent) -> None:
-        """Make what this agent may need, each by the first of these that can."""
-        voices = [engine.speak for engine in engines]
-        if self.own_voice is not None:
-            voices.append(self.own_voice)
+    async def prepare(self, agents: Iterable[Agent]) -> None:
+        """Make what these agents may need in the voice on this machine."""
+        for agent in agents:
+            for text in agent.kept_sentences():
+                await self._make(self.own_voice, agent.own_voice_key, text, agent)
+
+    async def make(self, engine: Engine, agent: Agent) -> None:
+        """Make what this agent may need in the engine's voice."""
         for text in agent.kept_sentences():
-            if self.ready(agent, text) is None and (spoken := await _made(voices, text, agent)):
-                self._keep((agent.voice_key, text), spoken)
+            await self._make(engine.speak, agent.voice_key, text, agent)
+
+    async def _make(self, speak: OwnVoice | None, voice: str, text: str, agent: Agent) -> None:
+        if speak is None or (voice, text) in self._kept:
+            return
+        try:
+            async with asyncio.timeout(MAKE_S):
+                self._keep((voice, text), await speak(text, agent))
+        except (EngineError, TimeoutError):
+            return  # the other voice may have it
 
     def _keep(self, key: tuple[str, str], spoken: Spoken) -> None:
         self._kept[key] = spoken
@@ -51,13 +64,3 @@ class Sentences:
         while self._kept_bytes > KEPT_MOST_BYTES:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= len(oldest.pcm)
-
-
-async def _made(voices: list[OwnVoice], text: str, agent: Agent) -> Spoken | None:
-    for speak in voices:
-        try:
-            async with asyncio.timeout(MAKE_S):
-                return await speak(text, agent)
-        except (EngineError, TimeoutError):
-            continue
-    return None

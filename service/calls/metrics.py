@@ -3,12 +3,13 @@
 Each app has its own registry, so several of them live side by side in one process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+ANSWER_BUCKETS_S = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 class Metrics:
@@ -59,6 +60,25 @@ class Metrics:
             ["provider", "code"],
             registry=self.registry,
         )
+        self.answers = Histogram(
+            "callbridge_answer_seconds",
+            "From the caller's last sound to the agent's first: response, and its steps",
+            ["step"],
+            buckets=ANSWER_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.tools_called = Counter(
+            "callbridge_tools_called",
+            "Tools that agents used, by what came of it",
+            ["code"],
+            registry=self.registry,
+        )
+        self.call_faults = Counter(
+            "callbridge_call_faults",
+            "Troubles on live calls, by code",
+            ["code"],
+            registry=self.registry,
+        )
         self.journal_dropped = Counter(
             "callbridge_journal_dropped",
             "Events that could not be kept, by reason",
@@ -87,6 +107,11 @@ class Metrics:
             buckets=LAG_BUCKETS_S,
             registry=self.registry,
         )
+
+    def answered(self, latency: Mapping[str, int]) -> None:
+        """How long an answer took, by step (`..._ms` to milliseconds)."""
+        for step, length_ms in latency.items():
+            self.answers.labels(step.removesuffix("_ms")).observe(length_ms / 1000)
 
     def read_backlog(self, size: Callable[[], int]) -> None:
         """The backlog is counted when somebody looks."""

@@ -144,6 +144,14 @@ class MediaStopped(Struct, frozen=True, kw_only=True):
     owner: str
 
 
+class CallTransferred(Struct, frozen=True, kw_only=True):
+    """stub"""
+
+    event_id: str
+    occurred_at: datetime
+    owner: str
+
+
 class CallEnding(Struct, frozen=True, kw_only=True):
     """Somebody decided that the call is to end, and the carrier has still to do it."""
 

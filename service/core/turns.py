@@ -72,10 +72,7 @@ class AgentTurn(Struct):
         """The data of `turn.agent`. Times in `_ago_ms` are for whoever knows the time of day."""
         interrupted = not (self.made and heard_ms >= self.made_ms)
         began_ms = now_ms if first_sent_ms is None else first_sent_ms
-        latency = self._latency(first_sent_ms)
-        if latency and first_sent_ms is not None and first_mark_ms is not None:
-            latency["first_mark_ms"] = first_mark_ms - first_sent_ms
-        return {
+        data: dict[str, Any] = {
             "turn_id": self.turn_id,
             "text": self.text,
             "heard_text": self.heard_text(heard_ms),
@@ -83,8 +80,11 @@ class AgentTurn(Struct):
             "made_ms": self.made_ms,
             "interrupted": interrupted,
             "began_ago_ms": now_ms - began_ms,
-            "latency": latency,
+            "latency": self._latency(first_sent_ms),
         }
+        if first_mark_ms is not None:
+            data["first_mark_ms"] = first_mark_ms - began_ms
+        return data
 
     def _latency(self, first_sent_ms: int | None) -> dict[str, int]:
         """The gap between the caller's last sound and the agent's first, in parts that add up."""

@@ -17,7 +17,9 @@ from service.core.events import (
     EngineFailed,
     SpeechStarted,
     Transcribed,
+    TurnAudio,
     TurnId,
+    TurnStarted,
 )
 from service.replay.ear import Cleared, Gone, Heard, Sent, Started, WireEvent
 
@@ -315,6 +317,17 @@ def _its_turn(evidence: Evidence) -> Iterator[tuple[int, str]]:
             yield at_ms, "the caller spoke"
         elif isinstance(event, EngineFailed) and event.fatal:
             yield _until_heard(evidence, at_ms), "the engine failed"
+    if _owes_an_answer(evidence):
+        for piece in evidence.heard:
+            if piece.turn is None:
+                yield round(piece.at_ms + piece.length_ms), "the caller was asked for patience"
+
+
+def _owes_an_answer(evidence: Evidence) -> bool:
+    """Whether the last that the engine did was to understand the caller, or to begin a turn."""
+    told = [e for _, e in evidence.said if isinstance(e, Transcribed | TurnStarted | TurnAudio)]
+    last = told[-1] if told else None
+    return isinstance(last, TurnStarted) or (isinstance(last, Transcribed) and bool(last.text))
 
 
 def _until_heard(evidence: Evidence, at_ms: int) -> int:

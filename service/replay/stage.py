@@ -21,11 +21,12 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.agents import Voice
+from service.agents import Agent, Voice
 from service.ai.base import Engine
 from service.ai.offline import speech
 from service.ai.offline.espeak import Espeak
-from service.app import APOLOGY, AroundEngine, create_app
+from service.ai.spoken import Spoken
+from service.app import AroundEngine, create_app
 from service.clock import Clock, Ids
 from service.settings import Settings
 from service.twin.socket import dial_app
@@ -87,24 +88,26 @@ async def open_service(
         redis=redis,
         around_engine=around_engine,
         engines=engines,
-        apology_pcm16_8k=b"" if engines is None else _apology(),
+        own_voice=None if engines is None else _own_voice,
     )
     async with app.router.lifespan_context(app):
         yield app
 
 
-@cache
-def _apology() -> bytes:
+async def _own_voice(text: str, agent: Agent) -> Spoken:
     """What the service's own engine would have said, without its processes."""
-    voice = Voice()
-    spoken = speech.say(
+    return _spoken(text, agent.voice)
+
+
+@cache
+def _spoken(text: str, voice: Voice) -> Spoken:
+    return speech.say(
         Espeak(),
-        APOLOGY,
+        text,
         voice=voice.name,
         words_per_minute=voice.words_per_minute,
         pitch=voice.pitch,
     )
-    return spoken.pcm
 
 
 def inside(app: Starlette) -> httpx.AsyncClient:

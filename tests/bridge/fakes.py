@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.agents import Agent
 from service.ai.base import Brief, Emit
+from service.ai.spoken import Spoken
 from service.bridge.link import NORMAL
 from service.core.audio import PCMU_8K, AudioFrame, Party
-from service.core.commands import CarrierCommand, EngineCommand, PlayAudio
+from service.core.commands import CarrierCommand, EngineCommand, PlayAudio, TellAudible
 from service.core.errors import EngineError, ProtocolError
 from service.core.events import (
     EngineEvent,
@@ -101,8 +103,12 @@ class FakeEngine:
         finally:
             self.is_open = False
 
+    async def speak(self, text: str, agent: Agent) -> Spoken:
+        raise EngineError("fake.no_voice", "")
+
     def do(self, command: EngineCommand, now_ms: int) -> None:
-        self.told.append(command)
+        if not isinstance(command, TellAudible):
+            self.told.append(command)
 
     async def hear_out(self) -> None:
         await asyncio.sleep(self.last_words_after_s)

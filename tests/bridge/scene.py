@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from providers.base import Provider
-from service.agents import AgentBook
-from service.bridge.apology import Apology
+from service.agents import Agent, AgentBook
+from service.ai.spoken import Spoken
 from service.bridge.bridge import Bridge
 from service.bridge.exchange import Exchange
 from service.bridge.pacer import Ticker
+from service.bridge.sentences import Sentences
 from service.bridge.shared import Shared
 from service.calls.control import Control
 from service.calls.journal import Journal
@@ -31,14 +32,19 @@ from service.core.calls import Call
 from service.core.events import MediaReceived, StreamStarted
 from service.core.turns import PastTurn
 from service.replay import virtual
+from service.tools import Tools
 from tests.bridge.fakes import FakeCarrier, FakeEngine
 from tests.calls.fakes import FakeCarrierApi, fake_provider
 from tests.calls.samples import START, inbound
 
-SORRY = b"\x00\x01" * 8000  # a second of PCM16
+SORRY = b"\x00\x01" * 8160  # 1020 ms of PCM16: whole frames
 REATTACH_MS = 5000
 
 P = ParamSpec("P")
+
+
+async def _sorry(_text: str, _agent: Agent) -> Spoken:
+    return Spoken(SORRY)
 
 
 def on_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
@@ -94,6 +100,8 @@ class Scene:
             journal=self.journal,
             control=Control(self.http, {"acme": self.provider}, self.metrics),
             metrics=self.metrics,
+            sentences=Sentences(_sorry),
+            tools=Tools(),
             lead_ms=200,
             reattach_ms=REATTACH_MS,
             max_call_ms=3_600_000,
@@ -101,7 +109,6 @@ class Scene:
         self.exchange = Exchange(
             self.shared, agents=self.agents, engines={self.engine.name: self.engine}
         )
-        self.exchange.apology = Apology("Sorry.", SORRY)
         self.sockets: list[asyncio.Task[None]] = []
 
     async def announced(self, **changes: Any) -> Call:
@@ -151,6 +158,7 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """An instance whose agent is described by `agent`."""
     here = Scene(redis or open_redis("embedded://"), instance, tmp_path / instance, **agent)
+    await here.shared.sentences.prepare(here.agents)
     jobs = [asyncio.create_task(job()) for job in (here.ticker.run, here.journal.run)]
     try:
         yield here

@@ -69,7 +69,7 @@ async def test_an_engine_that_cannot_be_opened_is_apologised_for_and_hung_up(
         bridge, carrier = await here.live()
         end = await here.end(bridge)
         assert (end["outcome"], end["cause"]) == ("our_fault", "engine_failed")
-        assert sum(len(sound) for sound in carrier.sound()) == 8000
+        assert sum(len(sound) for sound in carrier.sound()) == 8160
         assert here.api.paths() == ["hang_up"]
         [fault] = [e.data for e in await here.record(bridge) if e.type == "fault"]
         assert fault == {"code": "engine.crashed", "detail": "RuntimeError"}

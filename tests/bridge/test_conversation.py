@@ -30,8 +30,8 @@ def hear(number: int) -> Hear:
 async def test_an_engine_that_opens_late_gets_every_command_and_the_newest_sound() -> None:
     engine, over = FakeEngine(), asyncio.Event()
     engine.may_open.clear()
-    conversation = Conversation(engine, Clock())
-    holding = asyncio.create_task(conversation.hold(BRIEF, print, over.wait))
+    conversation = Conversation([engine], Clock())
+    holding = asyncio.create_task(conversation.hold(lambda: BRIEF, print, over.wait))
     conversation.do(StartTurn("Hello."), 0)
     for number in range(HEARD_BEFORE_OPEN + 50):
         conversation.do(hear(number), 0)
@@ -50,7 +50,7 @@ async def test_an_engine_that_opens_late_gets_every_command_and_the_newest_sound
 async def test_an_engine_that_refuses_is_told_of_by_its_own_code() -> None:
     engine, events = FakeEngine(), list[EngineEvent]()
     engine.trouble = EngineError("openai.no_key", "nobody knows it")
-    await Conversation(engine, Clock()).hold(BRIEF, events.append, asyncio.Event().wait)
+    await Conversation([engine], Clock()).hold(lambda: BRIEF, events.append, asyncio.Event().wait)
     assert events == [EngineFailed("openai.no_key", "nobody knows it")]
 
 
@@ -61,6 +61,6 @@ async def test_an_engine_that_crashes_in_the_middle_is_told_of_without_its_words
     async def crash() -> None:
         raise ValueError("what a person said")
 
-    await Conversation(engine, Clock()).hold(BRIEF, events.append, crash)
+    await Conversation([engine], Clock()).hold(lambda: BRIEF, events.append, crash)
     assert events == [EngineFailed("engine.crashed", "ValueError")]
     assert not engine.is_open

@@ -228,7 +228,6 @@ def test_latency_of_an_answer_adds_up_from_the_callers_last_sound() -> None:
         "first_audio_ms": 0,
         "first_frame_ms": 0,
         "response_ms": 550,
-        "first_mark_ms": 150,
     }
 
 

@@ -98,7 +98,7 @@ MUTANTS: list[tuple[type[Any], str, Callable[..., Any], Path, str, str]] = [
         "true ledger",
     ),
     (Playout, "heard_position_ms", _hears_all_that_was_sent, HANGS_UP, "", "true ledger"),
-    (Dialog, "_is_stalled", lambda *_: False, TALKED, "engine=stall@2,linger=15s", "no dead air"),
+    (Dialog, "_is_stalled", lambda *_: False, TALKED, "engine=stall@2,linger=20s", "no dead air"),
     (Dialog, "_engine_failed", _does_nothing, TALKED, "engine=die@2,linger=5s", "no dead air"),
 ]
 

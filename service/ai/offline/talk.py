@@ -9,13 +9,22 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
 from service.agents import Voice
+from service.agents.words import plain
 from service.ai.base import Brief, Emit
 from service.ai.offline.messages import Recognise
 from service.ai.offline.script import Line, Script
 from service.ai.spoken import Spoken, tell, turn_of
 from service.ai.utterance import Utterances
 from service.core.audio import FRAME_MS, PCM16_8K, AudioFrame
-from service.core.commands import EngineCommand, Hear, Interrupt, StartTurn, TellDigit
+from service.core.commands import (
+    EngineCommand,
+    Hear,
+    Instruct,
+    Interrupt,
+    StartTurn,
+    TellAudible,
+    TellDigit,
+)
 from service.core.errors import EngineError, TextRefused
 from service.core.events import (
     EndRequested,
@@ -56,15 +65,18 @@ class OfflineTalk:
         self._speak = speak
         self._recognise = recognise
         self._script = Script(brief.agent, brief.variables)
+        answer = None
         for turn in brief.history:  # a call taken over goes on at the step it had come to
             if turn.who == "caller":
-                self._script.hear(turn.text)
+                answer = self._script.hear(plain(turn.text))  # another engine's words
         self._utterances = Utterances(brief.hears, most_ms=UTTERANCE_MOST_MS)
         self._unanswered: list[AudioFrame] = []
         self._telling = asyncio.Lock()  # one turn after the other
         self._answer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers = True
+        if brief.unanswered and answer is not None:
+            self._start(self._say(answer))
 
     def do(self, command: EngineCommand, now_ms: int) -> None:  # noqa: ARG002
         """Take a command; returns at once."""
@@ -76,6 +88,8 @@ class OfflineTalk:
             case StartTurn(text):
                 self._script.said(text)
                 self._start(self._say(Line(text)))
+            case TellAudible() | Instruct():
+                pass  # the script minds neither
             case Interrupt():
                 pass  # a turn that has begun has been emitted whole
 
