@@ -21,7 +21,7 @@ def write(folder: Path, **files: str) -> AgentBook:
 def faults(folder: Path, text: str | bytes) -> list[str]:
     path = folder / "x.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return [fault.removeprefix(f"{path}:") for fault in check([path]).faults]
+    return [str(fault).removeprefix(f"{path}:") for fault in check([path]).faults]
 
 
 def test_the_agents_that_ship_have_no_faults() -> None:
@@ -70,7 +70,7 @@ replies:
 """
     (tmp_path / "two.yaml").write_text(text)
     (tmp_path / "one.yaml").write_text(SMALLEST.format(name="one"))
-    found = check([tmp_path]).faults
+    found = [str(fault) for fault in check([tmp_path]).faults]
     assert [line.removeprefix(f"{tmp_path}/two.yaml:").split(": ")[:2] for line in found] == [
         ["1", "greeting"],
         ["1", "name"],
@@ -194,7 +194,7 @@ def test_a_folder_without_agents_is_a_fault(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     os.symlink(tmp_path / "gone", tmp_path / "x.yaml")
     [fault] = check([tmp_path / "x.yaml"]).faults
-    assert "cannot be read" in fault
+    assert "cannot be read" in str(fault)
 
 
 def test_text_is_filled_from_the_call_and_else_from_the_file() -> None:
