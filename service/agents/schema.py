@@ -3,6 +3,7 @@
 It says the shape; what can only be told from the whole is said by `callbridge agents check`.
 """
 
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -26,6 +27,7 @@ class _Plain(GenerateJsonSchema):
         return found
 
 
+@cache
 def agent_schema() -> dict[str, Any]:
     """The schema, as JSON."""
     head = {"$schema": _Plain.schema_dialect, "$id": SCHEMA_ID}

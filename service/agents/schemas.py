@@ -27,6 +27,11 @@ def schema_faults(place: Place, schema: dict[str, Any]) -> Found:
         yield place, f"larger than {SCHEMA_BYTES_MOST // 1024} KiB"
         return
     yield from _references(place, schema)
+    yield from dict.fromkeys(_rules_broken(place, schema))
+
+
+def _rules_broken(place: Place, schema: dict[str, Any]) -> Found:
+    """A rule may stand in several parts of the draft, and is broken once for each."""
     for error in _judge().iter_errors(schema):
         cause = best_match([error]) or error
         yield (*place, *cause.absolute_path), f"not JSON Schema: {cause.message[:MESSAGE_MOST]}"

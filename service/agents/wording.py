@@ -21,8 +21,10 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "model_type": lambda _: "expected keys with values",
     "model_attributes_type": lambda _: "expected a word, or keys with values",
     "literal_error": lambda known: f"expected {known['expected']}",
-    "union_tag_not_found": lambda known: f"{known['discriminator']} is missing",
-    "union_tag_invalid": lambda known: f"there is no {known['tag']}: {known['expected_tags']}",
+    "union_tag_not_found": lambda _: "kind is missing",
+    "union_tag_invalid": lambda known: (
+        f"there is no {known['tag']}: expected {known['expected_tags']}"
+    ),
     "string_pattern_mismatch": lambda _: "is empty",
     "string_too_short": lambda _: "is empty",
     "string_too_long": lambda known: f"longer than {known['max_length']} characters",
