@@ -99,7 +99,7 @@ def read_yaml(path: Path, faults: Faults) -> Any:
         return None if faults else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        faults.add_at(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
+        faults.add_at(_at(mark) if mark else 1, f"not YAML: {error.problem or error.context}")
     except (yaml.YAMLError, ValueError) as error:
         faults.add_at(1, f"not YAML: {str(error).splitlines()[0]}")
     except RecursionError:
@@ -179,20 +179,25 @@ class _Nodes:
                 keys.add(key.value)
 
     def _fault(self, node: yaml.Node, message: str) -> None:
-        self._faults.add_at(node.start_mark.line + 1, message)
+        self._faults.add_at(_at(node.start_mark), message)
 
 
 def _line(node: yaml.Node | None, place: Place) -> int:
     """The line of the deepest part of `place` that the document has."""
-    line = 1 if node is None else node.start_mark.line + 1
+    line = 1 if node is None else _at(node.start_mark)
     for part in place:
         if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part] if part < len(node.value) else None
-            line = line if node is None else node.start_mark.line + 1
+            line = line if node is None else _at(node.start_mark)
         elif isinstance(node, yaml.MappingNode):
             found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             key, node = found if found else (None, None)
-            line = line if key is None else key.start_mark.line + 1
+            line = line if key is None else _at(key.start_mark)
         else:
             break
     return line
+
+
+def _at(mark: yaml.Mark) -> int:
+    """The line as editors count: to YAML 1.1 some other signs end a line, too."""
+    return str(mark.buffer).count("\n", 0, mark.index) + 1

@@ -58,6 +58,12 @@ def test_tags_are_faults_whatever_they_make(tmp_path: Path, value: str) -> None:
     assert found.startswith("2: not YAML without tags")
 
 
+def test_lines_are_counted_as_editors_do(tmp_path: Path) -> None:
+    assert faults(tmp_path, "name: a\u2028\nengine: ech\n")[0].startswith("2: engine: ")
+    assert faults(tmp_path, "name: a\r\nengine: ech\r\n")[0].startswith("2: engine: ")
+    assert faults(tmp_path, "name: a\u2028\nengine: [\n")[0].startswith("3: not YAML")
+
+
 def test_words_and_dates_stay_text(tmp_path: Path) -> None:
     text = "[yes, no, on, off, 2026-11-20, 'true', =, <<]"
     assert read(tmp_path, text) == ["yes", "no", "on", "off", "2026-11-20", "true", "=", "<<"]

@@ -9,7 +9,7 @@ ORDER = {"provider": "acme", "to": "+14155550100", "from": "+14155550123"}
 
 
 def test_overrides_are_bounded_as_a_whole() -> None:
-    lines = {"says": ["x" * 2000] * 8}
+    lines = {"says": ["x" * 2000] * 9}
     PlaceCall.model_validate(ORDER | {"overrides": {"idle": lines}})
     with pytest.raises(ValidationError, match="at most 32 KiB") as refused:
         PlaceCall.model_validate(ORDER | {"overrides": {"idle": lines, "filler": lines}})
