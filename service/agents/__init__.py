@@ -6,7 +6,9 @@ Knows what an agent may say and where its file is wrong; the engines know how to
 from service.agents.book import AgentBook, check
 from service.agents.model import BUILT_IN, Agent
 from service.agents.openai import Pipeline, Realtime
+from service.agents.overrides import Overrides
 from service.agents.replies import Heard, Reply
+from service.agents.schema import agent_schema
 from service.agents.tools import (
     CollectDigitsTool,
     EndCallTool,
@@ -19,6 +21,7 @@ from service.agents.tools import (
 from service.agents.turn_taking import TurnTaking
 from service.agents.voice import Voice
 from service.agents.web import Lookup
+from service.agents.whole import faults_of
 
 __all__ = [
     "BUILT_IN",
@@ -30,6 +33,7 @@ __all__ = [
     "HttpTool",
     "Lookup",
     "McpServer",
+    "Overrides",
     "Pipeline",
     "Realtime",
     "Reply",
@@ -38,5 +42,7 @@ __all__ = [
     "TransferCallTool",
     "TurnTaking",
     "Voice",
+    "agent_schema",
     "check",
+    "faults_of",
 ]

@@ -5,34 +5,29 @@ Every fault of every file is told in one run, each with file and line.
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
-from pydantic import ValidationError
 
-from service.agents.lines import Faults, Place, read_yaml
+from service.agents.lines import Fault, Faults, Place, written
 from service.agents.model import Agent
-from service.agents.script import check_script
+from service.agents.reading import STAND_IN, read_agent
 from service.core.errors import ConfigError
-
-STAND_IN = "stand-in"
-"""Takes the place of what is at fault, so that the rest of the file can be looked into."""
-NEEDED = {"name": STAND_IN, "engine": "echo"}
 
 
 class Filed(Struct, frozen=True):
-    """An agent, and the line of its file that names the engine."""
+    """An agent, its file, and the lines of it that name the agent's engines."""
 
     agent: Agent
-    engine_at: str
+    path: Path
+    engine_lines: tuple[int, ...]
 
 
 class Checked(Struct, frozen=True):
     """What was found in so many files."""
 
     files: int
-    faults: list[str]
-    warnings: list[str]
+    faults: list[Fault]
+    warnings: list[Fault]
 
 
 class AgentBook:
@@ -40,7 +35,6 @@ class AgentBook:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._agents: tuple[Agent, ...] = ()
         self._filed: tuple[Filed, ...] = ()
         self._seen: tuple[tuple[str, int, int], ...] = ()
 
@@ -59,36 +53,36 @@ class AgentBook:
 
         False says that `asked` is unknown: that gets the default agent, whatever was dialled.
         """
-        default = self.get("default") or self._agents[0]
+        agents = [*self]
+        default = self.get("default") or agents[0]
         if asked:
             named = self.get(asked)
             return named or default, named is not None
-        by_number = (agent for agent in self._agents if dialled and dialled in agent.numbers)
+        by_number = (agent for agent in agents if dialled and dialled in agent.numbers)
         return next(by_number, default), True
 
     def get(self, name: str) -> Agent | None:
         """The agent of this name."""
-        return next((agent for agent in self._agents if agent.name == name), None)
+        return next((agent for agent in self if agent.name == name), None)
 
     def without_engine(self, engines: Collection[str]) -> list[str]:
         """Where an agent names an engine that is none of these: who calls it gets an apology."""
-        return _without_engine(self._filed, engines)
+        return [str(found) for found in _without_engine(self._filed, engines)]
 
     def __iter__(self) -> Iterator[Agent]:
-        return iter(self._agents)
+        return (filed.agent for filed in self._filed)
 
     def __len__(self) -> int:
-        return len(self._agents)
+        return len(self._filed)
 
     def _read(self) -> list[str]:
         self._seen = self._look()
         filed, faults = _read_all(agent_files(self._folder))
         if not filed and not faults:
-            faults = [f"{self._folder}: no agent files (*.yaml)"]
+            return [f"{self._folder}: no agent files (*.yaml)"]
         if not faults:
             self._filed = tuple(filed)
-            self._agents = tuple(one.agent for one in filed)
-        return faults
+        return [str(fault) for fault in faults]
 
     def _look(self) -> tuple[tuple[str, int, int], ...]:
         seen = []
@@ -119,27 +113,35 @@ def agent_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
 
 
-def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[str]:
+def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[Fault]:
     return [
-        f"{one.engine_at}: warning: engine: this version cannot run {one.agent.engine}"
+        Fault(str(one.path), line, written(place), f"this version cannot run {engine}", True)
         for one in filed
-        if one.agent.engine not in engines
+        for engine, place, line in zip(
+            one.agent.engines, _engine_places(one.agent), one.engine_lines, strict=True
+        )
+        if engine not in engines
     ]
 
 
-def _read_all(paths: list[Path]) -> tuple[list[Filed], list[str]]:
+def _engine_places(agent: Agent) -> list[Place]:
+    return [("engine",), *(("fallback", i) for i in range(len(agent.fallback)))]
+
+
+def _read_all(paths: list[Path]) -> tuple[list[Filed], list[Fault]]:
     filed: list[Filed] = []
-    all_faults: list[str] = []
+    all_faults: list[Fault] = []
     owners: dict[str, Path] = {}
     for path in paths:
         faults = Faults(path)
-        agent = _read(path, faults)
+        agent = read_agent(path, faults)
         is_usable = not faults
         if agent is not None:
             _claim(agent, owners, faults)
         if agent is not None and is_usable:
-            filed.append(Filed(agent, faults.where(("engine",))))
-        all_faults += faults.lines()
+            lines = tuple(faults.line(place) for place in _engine_places(agent))
+            filed.append(Filed(agent, path, lines))
+        all_faults += faults.found()
     return filed, all_faults
 
 
@@ -153,56 +155,3 @@ def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:
         if claim in owners:
             faults.add(place, f"given twice, first in {owners[claim]}")
         owners.setdefault(claim, faults.path)
-
-
-def _read(path: Path, faults: Faults) -> Agent | None:
-    """The agent; of a file with faults, which are added, what can still be read of it."""
-    data = read_yaml(path, faults)
-    agent = None if faults else _validate(data, faults)
-    if agent is not None and agent.engine == "offline":
-        check_script(agent, faults)
-    return agent
-
-
-def _validate(data: Any, faults: Faults) -> Agent | None:
-    # What looks at a whole runs only once its parts are sound, so those at fault are replaced.
-    for _ in range(3):
-        try:
-            return Agent.model_validate(data)
-        except ValidationError as invalid:
-            errors = invalid.errors(include_url=False, include_input=False)
-            for error in errors:
-                faults.add(error["loc"], error["msg"].removeprefix("Value error, "))
-            if not isinstance(data, dict):
-                return None
-            data = _sound(data, {error["loc"] for error in errors})
-    return None
-
-
-def _sound(data: dict[str, Any], at_fault: set[Place]) -> dict[str, Any]:
-    """The same without the parts at fault, and with stand-ins for what an agent must have."""
-    in_replies = {place[1:] for place in at_fault if place[0:1] == ("replies",) and place[1:]}
-    heads = {place[0] for place in at_fault if place} - ({"replies"} if in_replies else set())
-    sound = {key: value for key, value in data.items() if key not in heads}
-    sound |= {key: value for key, value in NEEDED.items() if key in heads}
-    if () in at_fault:
-        sound["greeting"] = STAND_IN
-    if heads & {"slots", "variables"}:
-        sound["engine"] = NEEDED["engine"]  # a script whose names are in doubt is not looked into
-    if in_replies:
-        sound["replies"] = [
-            _sound_reply(i, reply, {place[1:] for place in in_replies if place[0] == i})
-            for i, reply in enumerate(data["replies"])
-        ]
-    return sound
-
-
-def _sound_reply(index: int, reply: Any, at_fault: set[Place]) -> Any:
-    if not at_fault:
-        return reply
-    heads = {place[0] for place in at_fault if place}
-    sound = {k: v for k, v in reply.items() if k not in heads} if isinstance(reply, dict) else {}
-    sound.setdefault("says", STAND_IN)
-    if (() in at_fault or heads & {"hears", "key"}) and not sound.get("hears"):
-        sound["hears"] = [f"{STAND_IN} {chr(0x4E00 + index)}"]  # a letter: no two may be the same
-    return sound

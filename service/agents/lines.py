@@ -1,6 +1,7 @@
 """YAML with the line of everything: so that a fault can say where it is.
 
-Plain YAML only: one document, no anchors, no tags that make objects, `yes` and `no` are words.
+Plain YAML only: what JSON can say, one document, no anchors, no tags, keys are text. `yes`, `no`
+and dates are words.
 """
 
 import re
@@ -8,23 +9,42 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 FILE_BYTES_MOST = 256 * 1024
+DEPTH_MOST = 24
 
 Place = tuple[str | int, ...]
 """Where in a document: keys and indexes from the top."""
 
+_FORMS = ("null", "int", "float")
+_TAG = "tag:yaml.org,2002:"
+
 
 class _Loader(yaml.SafeLoader):
-    """`yes`, `no`, `on` and `off` are things that people say, so they stay text."""
+    """Knows text, numbers, null, true and false. Words like `yes`, `off` and dates stay text."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, form) for tag, form in forms if tag != "tag:yaml.org,2002:bool"]
+        first: [(tag, form) for tag, form in forms if tag.removeprefix(_TAG) in _FORMS]
         for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong in a file. `place` is where in its document, "" for all of it."""
+
+    file: str
+    line: int
+    place: str
+    message: str
+    is_warning: bool = False  # it hinders nobody here
+
+    def __str__(self) -> str:
+        what = f"{self.place}: {self.message}" if self.place else self.message
+        return f"{self.file}:{self.line}: {'warning: ' if self.is_warning else ''}{what}"
 
 
 class Faults:
@@ -33,7 +53,7 @@ class Faults:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._root: yaml.Node | None = None
-        self._found: list[tuple[int, str]] = []
+        self._found: list[Fault] = []
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -42,23 +62,26 @@ class Faults:
         """The document in which places are looked up."""
         self._root = root
 
-    def where(self, place: Place) -> str:
-        """File and line of a place in the document."""
-        return f"{self.path}:{_line(self._root, place)}"
+    def line(self, place: Place) -> int:
+        """The line of a place in the document."""
+        return _line(self._root, place)
 
     def add(self, place: Place, message: str) -> None:
         """A fault at a place in the document."""
-        line = _line(self._root, place)
-        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
-        self.add_at(line, f"{where}: {message}" if where else message)
+        self._found.append(Fault(str(self.path), self.line(place), written(place), message))
 
     def add_at(self, line: int, message: str) -> None:
         """A fault at a line, counted from one."""
-        self._found.append((line, message))
+        self._found.append(Fault(str(self.path), line, "", message))
 
-    def lines(self) -> list[str]:
-        """The faults as text, by line."""
-        return [f"{self.path}:{line}: {message}" for line, message in sorted(self._found)]
+    def found(self) -> list[Fault]:
+        """All of them, by line."""
+        return sorted(self._found, key=lambda fault: (fault.line, fault.place, fault.message))
+
+
+def written(place: Place) -> str:
+    """A place as people write it: `replies[0].says`."""
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
 
 
 def read_yaml(path: Path, faults: Faults) -> Any:
@@ -72,11 +95,11 @@ def read_yaml(path: Path, faults: Faults) -> Any:
         if root is None:
             return faults.add_at(1, "the file is empty")
         faults.know(root)
-        _check_nodes(root, faults, set())
+        _Nodes(loader, faults).check(root, 0)
         return None if faults else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        faults.add_at(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
+        faults.add_at(_at(mark) if mark else 1, f"not YAML: {error.problem or error.context}")
     except (yaml.YAMLError, ValueError) as error:
         faults.add_at(1, f"not YAML: {str(error).splitlines()[0]}")
     except RecursionError:
@@ -101,37 +124,80 @@ def _text(path: Path, faults: Faults) -> str | None:
         return None
 
 
-def _check_nodes(node: yaml.Node, faults: Faults, seen: set[int]) -> None:
-    if id(node) in seen:  # an alias gives the same node twice: refused, since they can explode
-        faults.add_at(node.start_mark.line + 1, "anchors and aliases are not allowed")
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _check_nodes(item, faults, seen)
-    if isinstance(node, yaml.MappingNode):
+class _Nodes:
+    """Looks at every node before it is made into a value: some cannot be, or not safely."""
+
+    def __init__(self, loader: _Loader, faults: Faults) -> None:
+        self._loader = loader
+        self._faults = faults
+        self._seen: set[int] = set()
+
+    def check(self, node: yaml.Node, depth: int) -> None:
+        """Add the faults of a node and of all below it."""
+        if id(node) in self._seen:  # an alias gives a node twice: refused, since they can explode
+            return self._fault(node, "anchors and aliases are not allowed")
+        if depth > DEPTH_MOST:
+            return self._fault(node, "nested too deeply")
+        self._seen.add(id(node))
+        if node.tag != self._plain_tag(node):
+            return self._fault(node, "not YAML without tags: leave out what begins with !")
+        if isinstance(node, yaml.ScalarNode):
+            return self._check_scalar(node)
+        if isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        for below in node.value:
+            self.check(below[1] if isinstance(below, tuple) else below, depth + 1)
+        return None
+
+    def _plain_tag(self, node: yaml.Node) -> str:
+        """What the node is without a tag of its own; quoted text is text."""
+        if isinstance(node, yaml.ScalarNode):
+            is_plain = node.style is None
+            return self._resolve(yaml.ScalarNode, node.value, (is_plain, not is_plain))
+        return self._resolve(type(node), None, True)
+
+    def _resolve(self, *what: Any) -> str:
+        return str(self._loader.resolve(*what))  # type: ignore[no-untyped-call]
+
+    def _check_scalar(self, node: yaml.ScalarNode) -> None:
+        if not node.value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in node.value):
+            self._fault(node, "half a sign of Unicode: write it out instead of \\ud...")
+        if node.tag == f"{_TAG}int" and len(node.value) > 20:
+            self._fault(node, "too large a number")
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
         keys: set[str] = set()
-        for key, value in node.value:
+        for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                faults.add_at(key.start_mark.line + 1, "expected a plain key")
+                self._fault(key, "expected a plain key")
             elif key.value in keys:
-                faults.add_at(key.start_mark.line + 1, f"{key.value}: given twice")
+                self._fault(key, f"{key.value}: given twice")
+            elif key.tag != f"{_TAG}str":
+                self._fault(key, f"{key.value}: keys are text: put it in quotes")
             else:
+                self._check_scalar(key)
                 keys.add(key.value)
-            _check_nodes(value, faults, seen)
+
+    def _fault(self, node: yaml.Node, message: str) -> None:
+        self._faults.add_at(_at(node.start_mark), message)
 
 
 def _line(node: yaml.Node | None, place: Place) -> int:
     """The line of the deepest part of `place` that the document has."""
-    line = 1 if node is None else node.start_mark.line + 1
+    line = 1 if node is None else _at(node.start_mark)
     for part in place:
         if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part] if part < len(node.value) else None
-            line = line if node is None else node.start_mark.line + 1
+            line = line if node is None else _at(node.start_mark)
         elif isinstance(node, yaml.MappingNode):
             found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             key, node = found if found else (None, None)
-            line = line if key is None else key.start_mark.line + 1
+            line = line if key is None else _at(key.start_mark)
         else:
             break
     return line
+
+
+def _at(mark: yaml.Mark) -> int:
+    """The line as editors count: to YAML 1.1 some other signs end a line, too."""
+    return str(mark.buffer).count("\n", 0, mark.index) + 1

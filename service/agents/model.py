@@ -8,28 +8,41 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from service.agents import words as known_words
+from service.agents.lines import written
 from service.agents.manners import Filler, Idle, LastResort, Voicemail
 from service.agents.openai import Pipeline, Realtime
-from service.agents.parts import LISTED, Form, Line, Name, Number, Part, Phrase, Sentence, Word
+from service.agents.overrides import Overrides, merged
+from service.agents.parts import (
+    LISTED,
+    Instructions,
+    Language,
+    Line,
+    MaxDuration,
+    Name,
+    Number,
+    Part,
+    Phrase,
+    Sentence,
+    Word,
+)
 from service.agents.replies import Heard, Replies, Reply
 from service.agents.tools import McpServers, Tools
 from service.agents.turn_taking import TurnTaking
 from service.agents.voice import Voice
 from service.agents.web import Lookup
+from service.agents.wording import told
+from service.core.errors import ConfigError
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 BUILT_IN = ("caller", "called", "call_id")
 """Variables that every call brings: who called, which number was called, and the call's id."""
 
 Engine = Literal["offline", "openai-realtime", "openai-pipeline", "echo", "loopback"]
-Instructions = Annotated[str, StringConstraints(max_length=20_000)]
-Language = Annotated[str, Form("([a-z]{2})?", "two letters (ISO 639-1) such as en, or nothing")]
-MaxDuration = Annotated[int, Field(ge=1, le=86_400)]
 Value = Annotated[str, StringConstraints(max_length=1000)]
 
 
@@ -109,12 +122,6 @@ class Agent(Part):
                 raise ValueError(f"{word}: expected phonemes like AE K M IY")
         return {word.lower(): phonemes for word, phonemes in value.items()}
 
-    @model_validator(mode="after")
-    def _greets(self) -> "Agent":
-        if not self.greeting and self.engine not in ("loopback", "echo"):
-            raise ValueError(f"greeting: the {self.engine} engine needs one")
-        return self
-
     @property
     def engines(self) -> tuple[str, ...]:
         """The engines that may carry its calls, in order."""
@@ -127,6 +134,17 @@ class Agent(Part):
         """
         known = {**self.variables, **values}
         return PLACEHOLDER.sub(lambda found: known.get(found[1], ""), text)
+
+    def overridden(self, overrides: Mapping[str, Any]) -> "Agent":
+        """The agent as one call has it (`Overrides`). ConfigError names each fault by its key.
+
+        Whether all of it goes together is for `faults_of` to say.
+        """
+        try:
+            return merged(self, Overrides.model_validate(overrides))
+        except ValidationError as invalid:
+            faults = [f"{written(place)}: {message}" for place, message in told(invalid)]
+            raise ConfigError("agent.bad_overrides", "; ".join(faults)) from None
 
     def kept_sentences(self) -> tuple[str, ...]:
         """Every sentence that may be needed while no engine can say it, each once."""

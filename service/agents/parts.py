@@ -80,3 +80,6 @@ Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20
 Description = Annotated[str, _STRIPPED, StringConstraints(max_length=1024)]
 ModelName = Annotated[str, Form(r"[^\s\x00-\x1f]{1,200}", "a name without blanks")]
 Seconds = Annotated[float, Field(ge=0.1, le=30)]
+Instructions = Annotated[str, StringConstraints(max_length=20_000)]
+Language = Annotated[str, Form("([a-z]{2})?", "two letters (ISO 639-1) such as en, or nothing")]
+MaxDuration = Annotated[int, Field(ge=1, le=86_400)]

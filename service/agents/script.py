@@ -8,6 +8,7 @@ from math import prod
 from service.agents import words as known_words
 from service.agents.lines import Faults, Place
 from service.agents.model import PLACEHOLDER, Agent
+from service.agents.placeholders import BRACED, names_in
 from service.agents.replies import Reply
 
 PHRASES_MOST = 2000
@@ -17,8 +18,7 @@ PHRASES_MOST = 2000
 def check_script(agent: Agent, faults: Faults) -> None:
     """Add every fault of the script."""
     steps = {reply.then for reply in agent.replies}
-    known = set(agent.slots) | set(agent.variables)
-    _check_placeholders(("greeting",), agent.greeting, set(agent.variables), faults)
+    known = set(agent.slots) | names_in(agent)
     for i, reply in enumerate(agent.replies):
         _check_placeholders(("replies", i, "says"), reply.says, known, faults)
         for j, phrase in enumerate(reply.hears):
@@ -33,7 +33,7 @@ def check_script(agent: Agent, faults: Faults) -> None:
 def _names(agent: Agent) -> set[str]:
     """The slots that phrases name."""
     phrases = (phrase for reply in agent.replies for phrase in reply.hears)
-    return {name for phrase in phrases for name in PLACEHOLDER.findall(phrase)}
+    return {name for phrase in phrases for name in BRACED.findall(phrase)}
 
 
 def _ways(agent: Agent, reply: Reply) -> int:
@@ -44,7 +44,7 @@ def _ways(agent: Agent, reply: Reply) -> int:
 
 
 def _check_placeholders(place: Place, text: str, known: set[str], faults: Faults) -> None:
-    for name in PLACEHOLDER.findall(text):
+    for name in BRACED.findall(text):
         if name not in known:
             faults.add(place, f"{{{name}}} is not known here")
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from service.agents import AgentBook
+from service.agents import AgentBook, agent_schema
 from service.calls.control import Control
 from service.calls.follow import follow
 from service.calls.guard import Guard, Handler, Refused
@@ -35,6 +35,7 @@ from service.core.errors import UnknownCall
 from service.core.events import ControlEvent, DigitsRequested, HangUpRequested, SayRequested
 
 EVENT_STREAM = "text/event-stream"
+SCHEMA_TYPE = "application/schema+json"
 KEY_LIMIT = 255  # characters of an Idempotency-Key
 EVENT_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
@@ -86,8 +87,8 @@ class Api:
         for method, path, handler in table:
             by_path.setdefault(path, {})[method] = self._guard(handler)
         return [
-            Route(path, _by_method(handlers), methods=[*handlers])
-            for path, handlers in by_path.items()
+            *(Route(path, _by_method(by), methods=[*by]) for path, by in by_path.items()),
+            Route("/v1/agents/schema", _agent_schema, methods=["GET"]),
         ]
 
     # Reading -----------------------------------------------------------------------------------
@@ -139,7 +140,13 @@ class Api:
 
     async def _list_agents(self, _request: Request) -> Response:
         agents = [
-            {"name": agent.name, "engine": agent.engine, "numbers": [*agent.numbers]}
+            {
+                "name": agent.name,
+                "engine": agent.engine,
+                "fallback": [*agent.fallback],
+                "numbers": [*agent.numbers],
+                "tools": [tool.name for tool in agent.tools],
+            }
             for agent in self._agents
         ]
         return JSONResponse({"agents": agents})
@@ -213,6 +220,11 @@ def _by_method(handlers: Mapping[str, Handler]) -> Handler:
         return await handlers[method](request)
 
     return handle
+
+
+async def _agent_schema(_request: Request) -> Response:
+    """Without a key: an editor has none, and the schema tells nothing of this service."""
+    return JSONResponse(agent_schema(), media_type=SCHEMA_TYPE)
 
 
 def _over(call: Call) -> bool:

@@ -26,6 +26,7 @@ class Order(Struct, frozen=True, kw_only=True):
     from_: str
     agent: str
     variables: Mapping[str, str] = {}
+    overrides: Mapping[str, Any] = {}  # as `Agent.overridden` takes them
     metadata: Mapping[str, str] = {}
     ring_timeout_s: int
     max_duration_s: int
@@ -90,6 +91,7 @@ class Desk:
             from_=order.from_,
             agent=order.agent,
             variables=dict(order.variables),
+            overrides=dict(order.overrides),
             metadata=dict(order.metadata),
             ring_timeout_s=order.ring_timeout_s,
             max_duration_s=order.max_duration_s,
@@ -124,7 +126,7 @@ class Desk:
             direction=Direction.INBOUND,
             state=CallState.RINGING,
             agent=agent.name,
-            max_duration_s=self._max_call_s,
+            max_duration_s=min(agent.max_duration_s or self._max_call_s, self._max_call_s),
             record_cassette=agent.record_cassette,
             to=to,
             **facts,

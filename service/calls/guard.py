@@ -100,12 +100,15 @@ def _invalid(invalid: ValidationError) -> Response:
         return problem(400, "request.not_json", "the body is not JSON")
     return invalid_request(
         [
-            {"pointer": _pointer(fault["loc"]), "message": fault["msg"]}
+            {
+                "pointer": pointer(fault["loc"]),
+                "message": fault["msg"].removeprefix("Value error, "),
+            }
             for fault in found[:MAX_FAULTS]
         ]
     )
 
 
-def _pointer(path: tuple[int | str, ...]) -> str:
-    """RFC 6901."""
+def pointer(path: tuple[int | str, ...]) -> str:
+    """Where in a body: RFC 6901."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -4,8 +4,16 @@ from these, so it cannot say anything else. Follows the interface, section 5.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
+from service.agents import Overrides
 from service.core.calls import CallState, Direction, EndedBy, Outcome
 
 Number = Annotated[
@@ -16,6 +24,7 @@ Number = Annotated[
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Value = Annotated[str, StringConstraints(max_length=1000)]
+OVERRIDES_BYTES = 32 * 1024
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
@@ -23,6 +32,12 @@ class Request(BaseModel):
     """What is sent to us: unknown names are faults."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+def _bounded(overrides: Overrides) -> Overrides:
+    if len(overrides.model_dump_json(exclude_unset=True).encode()) > OVERRIDES_BYTES:
+        raise ValueError(f"at most {OVERRIDES_BYTES // 1024} KiB")
+    return overrides
 
 
 class PlaceCall(Request):
@@ -38,9 +53,17 @@ class PlaceCall(Request):
     metadata: Annotated[
         dict[Key, Value], Field(max_length=50, description="Kept with the call, for you")
     ] = {}
+    overrides: Annotated[
+        Overrides,
+        AfterValidator(_bounded),
+        Field(
+            default_factory=Overrides,
+            description="What this call has otherwise than the agent's file says, at most 32 KiB",
+        ),
+    ]
     ring_timeout_s: Annotated[int, Field(ge=5, le=600)] = 30
     max_duration_s: Annotated[
-        int | None, Field(ge=1, le=86_400, description="The service's limit when not given")
+        int | None, Field(ge=1, le=86_400, description="The agent's limit when not given")
     ] = None
     record: bool = False
     record_cassette: Annotated[
@@ -187,7 +210,9 @@ class Agent(BaseModel):
 
     name: str
     engine: str
+    fallback: Annotated[list[str], Field(description="Engines that go on when that one cannot")]
     numbers: list[str]
+    tools: Annotated[list[str], Field(description="Those of its file; MCP servers have more")]
 
 
 class Agents(BaseModel):

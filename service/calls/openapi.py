@@ -29,6 +29,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     streams: bool = False
     open: bool = False  # needs no key
     text: str | None = None  # answers with this media type instead of JSON
+    media_type: str = "application/json"  # of the JSON it answers with
 
 
 ONE = "/v1/calls/{call_id}"
@@ -125,6 +126,15 @@ OPERATIONS = (
         name="listAgents",
         summary="List the agents",
         answers={200: models.Agents},
+    ),
+    Operation(
+        method="get",
+        path="/v1/agents/schema",
+        name="getAgentSchema",
+        summary="Read the JSON Schema of agent files, for editors",
+        answers={200: None},
+        open=True,
+        media_type="application/schema+json",
     ),
     Operation(
         method="get",
@@ -280,7 +290,7 @@ def _content(operation: Operation, model: type[BaseModel] | None) -> dict[str, A
     if operation.text is not None:
         return {operation.text: {"schema": {"type": "string"}}}
     schema = {"type": "object"} if model is None else _ref(model)
-    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    content: dict[str, Any] = {operation.media_type: {"schema": schema}}
     if operation.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     return content

@@ -9,11 +9,11 @@ import structlog
 from starlette.responses import Response
 
 from providers.base import Provider
-from service.agents import Agent, AgentBook
+from service.agents import Agent, AgentBook, faults_of
 from service.calls.admission import Admission
 from service.calls.control import Control
 from service.calls.desk import Desk, Order
-from service.calls.guard import invalid_request
+from service.calls.guard import invalid_request, pointer
 from service.calls.journal import Journal
 from service.calls.mailbox import Mailbox
 from service.calls.models import PlaceCall
@@ -109,9 +109,12 @@ class Placing:
         agent = self._agent(wanted.agent)
         if agent is None:
             faults.append(_fault("agent", "no such agent"))
-        max_duration_s = wanted.max_duration_s or self._max_call_s
-        if max_duration_s > self._max_call_s:
+        if wanted.max_duration_s is not None and wanted.max_duration_s > self._max_call_s:
             faults.append(_fault("max_duration_s", f"at most {self._max_call_s}"))
+        overrides = wanted.overrides.model_dump(mode="json", exclude_unset=True)
+        if agent is not None:
+            agent = agent.overridden(overrides)
+            faults += _of_overrides(agent, wanted)
         if faults or agent is None:
             return None, faults
         order = Order(
@@ -120,13 +123,19 @@ class Placing:
             from_=wanted.from_,
             agent=agent.name,
             variables=wanted.variables,
+            overrides=overrides,
             metadata=wanted.metadata,
             ring_timeout_s=wanted.ring_timeout_s,
-            max_duration_s=max_duration_s,
+            max_duration_s=self._max_duration_s(wanted, agent),
             record=wanted.record,
             record_cassette=wanted.record_cassette or agent.record_cassette,
         )
         return order, []
+
+    def _max_duration_s(self, wanted: PlaceCall, agent: Agent) -> int:
+        """As the order says, else as the agent does; the service's limit holds in any case."""
+        asked = wanted.max_duration_s or agent.max_duration_s or self._max_call_s
+        return min(asked, self._max_call_s)
 
     def _agent(self, name: str | None) -> Agent | None:
         if name is not None:
@@ -189,6 +198,15 @@ def _known(known: Remembered, digest: str) -> Response:
 def _canonical(body: bytes) -> bytes:
     """The same bytes for the same JSON."""
     return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _of_overrides(agent: Agent, wanted: PlaceCall) -> list[dict[str, str]]:
+    """What does not go together, with the agent or with the call's variables."""
+    return [
+        {"pointer": pointer(("overrides", *place)), "message": message}
+        for place, message in faults_of(agent, given=wanted.variables)
+        if place[0] in wanted.overrides.model_fields_set
+    ]
 
 
 def _fault(field: str, message: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ _OURS = (  # fields that the API does not show; in Redis under their own names
     "stream_stopped_at",
     "pending_end",
     "variables",
+    "overrides",
     "ring_timeout_s",
     "max_duration_s",
     "record",

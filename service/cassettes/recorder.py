@@ -259,6 +259,8 @@ def _order(call: Call) -> JsonObject:
         "from": call.from_,
         "agent": call.agent,
         "variables": call.variables,
+        # What a model is told may be about anybody, and no replay asks a model.
+        "overrides": {k: v for k, v in call.overrides.items() if k != "instructions"},
         "metadata": call.metadata,
         "ring_timeout_s": call.ring_timeout_s,
         "max_duration_s": call.max_duration_s,

@@ -81,6 +81,7 @@ class Call(Struct, frozen=True, kw_only=True):
     stream_stopped_at: datetime | None = None  # for good
     pending_end: CallEnd | None = None  # decided or told, but the media stream is still to stop
     variables: dict[str, str] = {}
+    overrides: dict[str, Any] = {}  # what this call has otherwise than its agent's file says
     ring_timeout_s: int | None = None
     max_duration_s: int | None = None
     record: bool = False

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from service.agents import agent_schema
 from service.calls import models
 from service.calls.records import opening
 from service.core.calls import Call, CallEnding, CallState, Outcome
@@ -88,6 +89,84 @@ async def test_a_call_is_placed(house: House, client: httpx.AsyncClient) -> None
     assert what == "place"
     assert await house.store.by_token(token) == kept
     assert await house.events(kept.call_id) == ["call.queued"]
+
+
+async def test_what_a_call_has_otherwise_is_kept_and_shown_to_nobody(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    overrides = {
+        "greeting": "Good evening, {name}.",
+        "instructions": "The order is late.",
+        "turn_taking": {"quick_ms": 300, "backchannels": ["ja"]},
+    }
+    response = await client.post("/v1/calls", json=ORDER | {"overrides": overrides})
+    assert response.status_code == 201
+    models.Call.model_validate(response.json())
+    kept = await house.store.find("acme", "CA-1")
+    assert kept is not None
+    assert kept.overrides == overrides
+    shown = [
+        response.text,
+        (await client.get(f"/v1/calls/{kept.call_id}")).text,
+        (await client.get(f"/v1/calls/{kept.call_id}/events")).text,
+    ]
+    assert not [text for text in shown if "late" in text or "evening" in text]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pointers"),
+    [
+        ({"colour": "red"}, ["/overrides/colour"]),
+        ({"tools": []}, ["/overrides/tools"]),
+        ({"realtime": {"url": "https://evil.example"}}, ["/overrides/realtime/url"]),
+        ({"idle": {"times": 99}, "greeting": 5}, ["/overrides/idle/times", "/overrides/greeting"]),
+        ({"filler": {"says": [""]}}, ["/overrides/filler/says/0"]),
+        ({"greeting": "Hi {nmae}."}, ["/overrides/greeting"]),
+        ({"voicemail": {"policy": "leave_message"}}, ["/overrides/voicemail/message"]),
+        ({"turn_taking": {"quick_ms": 900}}, ["/overrides/turn_taking/quick_ms"]),
+        (None, ["/overrides"]),
+    ],
+)
+async def test_what_a_call_may_not_have_otherwise_is_told_by_pointers(
+    house: House, client: httpx.AsyncClient, overrides: Any, pointers: list[str]
+) -> None:
+    response = await client.post("/v1/calls", json=ORDER | {"overrides": overrides})
+    assert response.status_code == 422
+    errors = response.json()["errors"]
+    assert sorted(error["pointer"] for error in errors) == sorted(pointers)
+    assert all("Value error" not in error["message"] for error in errors)
+    assert house.carrier.asked == []
+
+
+async def test_a_name_that_the_call_does_not_bring_is_told(client: httpx.AsyncClient) -> None:
+    order = ORDER | {"overrides": {"greeting": "Hi {name}."}, "variables": {}}
+    response = await client.post("/v1/calls", json=order)
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/overrides/greeting"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "overrides", "kept_s"),
+    [
+        (None, {}, 1800),
+        (600, {}, 600),
+        (None, {"max_duration_s": 60}, 60),
+        (600, {"max_duration_s": 60}, 600),
+        (None, {"max_duration_s": 80_000}, 3600),
+        (None, {"max_duration_s": None}, 3600),
+    ],
+)
+async def test_a_call_lasts_as_its_order_says_else_as_its_agent_does(
+    house: House,
+    client: httpx.AsyncClient,
+    asked: int | None,
+    overrides: dict[str, Any],
+    kept_s: int,
+) -> None:
+    order = ORDER | {"max_duration_s": asked, "overrides": overrides}
+    assert (await client.post("/v1/calls", json=order)).status_code == 201
+    kept = await house.store.find("acme", "CA-1")
+    assert kept is not None
+    assert kept.max_duration_s == kept_s
 
 
 async def test_what_is_left_out_has_a_default(house: House, client: httpx.AsyncClient) -> None:
@@ -346,8 +425,22 @@ async def test_agents_are_listed(client: httpx.AsyncClient) -> None:
     assert agents["agents"][2] == {
         "name": "night",
         "engine": "echo",
+        "fallback": ["offline"],
         "numbers": ["+14155550199"],
+        "tools": ["end_call", "look_up"],
     }
+
+
+async def test_the_schema_of_agent_files_needs_no_key(redis: Redis, clock: StoppedClock) -> None:
+    async with (
+        at_work(House(redis, clock, keys={"tester": "secret"})) as house,
+        house.client() as c,
+    ):
+        answer = await c.get("/v1/agents/schema")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/schema+json"
+        assert answer.json() == agent_schema()
+        assert (await c.get("/v1/agents")).status_code == 401
 
 
 # Following ---------------------------------------------------------------------------------------

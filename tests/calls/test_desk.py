@@ -53,6 +53,13 @@ async def test_a_socket_of_a_call_that_is_over_is_turned_away(house: House) -> N
         await house.desk.open_unannounced(fake_provider(), started("CA1"))
 
 
+async def test_a_call_that_comes_lasts_no_longer_than_its_agent_says(house: House) -> None:
+    call = await house.desk.open_unannounced(fake_provider(), started(agent="night"))
+    assert call.max_duration_s == 1800
+    other = await house.desk.open_unannounced(fake_provider(), started("CA2", agent="line"))
+    assert other.max_duration_s == 3600
+
+
 async def test_an_agent_that_does_not_exist_is_a_fault(house: House) -> None:
     call = await house.desk.open_unannounced(fake_provider(), started(agent="nobody"))
     assert call.agent == "default"

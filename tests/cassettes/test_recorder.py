@@ -269,7 +269,12 @@ async def test_without_a_folder_nothing_is_recorded() -> None:
 def test_an_outbound_call_tells_the_order_that_began_it(tmp_path: Path) -> None:
     async def story() -> None:
         desk = Desk(tmp_path)
-        ordered = replace(CALL, direction=Direction.OUTBOUND, variables={"name": "Ana"})
+        ordered = replace(
+            CALL,
+            direction=Direction.OUTBOUND,
+            variables={"name": "Ana"},
+            overrides={"greeting": "Hello.", "instructions": "Ana is late."},
+        )
         desk.recorder.wrote(ordered, [("call.queued", Clock(EPOCH).utc(), {})])
         await desk.recorder.close()
 
@@ -280,6 +285,7 @@ def test_an_outbound_call_tells_the_order_that_began_it(tmp_path: Path) -> None:
         "from": "+14155550100",
         "agent": "receptionist",
         "variables": {"name": "Ana"},
+        "overrides": {"greeting": "Hello."},
     }
 
 

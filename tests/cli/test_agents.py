@@ -1,5 +1,6 @@
 """`callbridge agents check`: what a writer of agent files reads, and what a script can act on."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,27 @@ def test_an_engine_that_this_version_lacks_is_a_warning_with_file_and_line(
     assert "openai-realtime" in warning
     assert main(["agents", "check", str(folder / "two.yml")]) == 0
     assert "two.yml:3: warning" in capsys.readouterr().err
+
+
+def test_a_script_is_told_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "one.yaml").write_text(GOOD + "idle: {times: 99}\n")
+    (folder / "two.yml").write_text("name: two\ngreeting: Hello.\nengine: openai-realtime\n")
+    assert main(["agents", "check", "--json"]) == 1
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    told = json.loads(shown.out)
+    assert told["files"] == 2
+    assert told["faults"] == [
+        {
+            "file": str(folder / "one.yaml"),
+            "line": 4,
+            "place": "idle.times",
+            "message": "more than 10",
+        }
+    ]
+    assert [(one["line"], one["place"]) for one in told["warnings"]] == [(3, "engine")]
+    (folder / "one.yaml").write_text(GOOD)
+    assert main(["agents", "check", "--json"]) == 0
 
 
 def test_named_files_are_checked_instead_of_the_folder(

@@ -572,7 +572,7 @@ async def test_a_call_is_not_longer_than_ordered(bench: Bench) -> None:
 # Who may -----------------------------------------------------------------------------------------
 
 PRIVATE = ["/v1/calls", "/v1/calls/x", "/v1/calls/x/events", "/v1/events", "/v1/agents"]
-PUBLIC = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"]
+PUBLIC = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/agents/schema"]
 
 
 async def test_with_keys_set_nothing_private_is_open(bench: Bench) -> None:
