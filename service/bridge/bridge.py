@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from providers.base import Provider, Wire
 from service.agents import Agent
 from service.ai.base import Brief, Engine
-from service.ai.spoken import Spoken, turn_of
+from service.ai.spoken import Spoken, Word, turn_of
 from service.bridge.conversation import Conversation
 from service.bridge.farewell import announce_end, await_carriers_word, is_held_elsewhere
 from service.bridge.keypad import Keypad
@@ -158,7 +158,7 @@ class Bridge:
         await self._started.wait()
         if self._agent.lookups:
             await self._look_up()
-        making = self._shared.sentences.make(self._engines[0], self._agent)
+        making = self._shared.sentences.make(self._engines[0], self._agent, self._variables)
         kept = asyncio.create_task(making, name="sentences")
         try:
             await self._conversation.hold(self._brief, self.take, self._ended)
@@ -406,8 +406,11 @@ class Bridge:
 
     def _say_kept(self, turn_id: TurnId, text: str) -> None:
         """As if the engine said it; nothing but the turn's end when the sound is not ready."""
-        spoken = self._shared.sentences.ready(self._agent, text)
-        events = turn_of(spoken or Spoken(b""), turn_id, self._speaks)
+        text = self._agent.fill(text, self._variables)
+        spoken = self._shared.sentences.ready(self._agent, text) or Spoken(b"")
+        if spoken.pcm and not spoken.words:  # a voice that does not say when which word comes
+            spoken = Spoken(spoken.pcm, (Word(text, 0),))
+        events = turn_of(spoken, turn_id, self._speaks)
         for event in islice(events, 1, None):  # the dialog has opened the turn
             self.take(event)
 

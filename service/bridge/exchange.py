@@ -56,8 +56,8 @@ class Exchange:
     def open(self, call: Call, provider: Provider, history: Sequence[PastTurn]) -> Bridge:
         """A bridge for a call that has none here."""
         agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
-        agent = agent
-        engines = [self._engine(name) for name in (agent.engine, *agent.fallback)]
+        agent = agent.overridden(call.overrides) if call.overrides else agent
+        engines = [self._engine(name) for name in agent.engines]
         recording = self.recorder.recording(call) if self.recorder is not None else None
         if recording is not None:
             engines = [TapedEngine(engine, recording) for engine in engines]

@@ -6,7 +6,7 @@ cannot, the voice on this machine serves. What is not ready when it is needed is
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from service.agents import Agent
 from service.ai.base import Engine
@@ -42,12 +42,14 @@ class Sentences:
         """Make what these agents may need in the voice on this machine."""
         for agent in agents:
             for text in agent.kept_sentences():
-                await self._make(self.own_voice, agent.own_voice_key, text, agent)
+                await self._make(self.own_voice, agent.own_voice_key, agent.fill(text, {}), agent)
 
-    async def make(self, engine: Engine, agent: Agent) -> None:
-        """Make what this agent may need in the engine's voice."""
-        for text in agent.kept_sentences():
+    async def make(self, engine: Engine, agent: Agent, variables: Mapping[str, str]) -> None:
+        """Make what a call of this agent may need, in the engine's voice if it has one."""
+        for text in (agent.fill(text, variables) for text in agent.kept_sentences()):
             await self._make(engine.speak, agent.voice_key, text, agent)
+            if self.ready(agent, text) is None:
+                await self._make(self.own_voice, agent.own_voice_key, text, agent)
 
     async def _make(self, speak: OwnVoice | None, voice: str, text: str, agent: Agent) -> None:
         if speak is None or (voice, text) in self._kept:

@@ -585,13 +585,10 @@ class Dialog:
         if unanswered and self._caller.is_untold:
             owed.append(self._manners.say_again)
             unanswered = False
-        self._patience.excused()
+        self._patience.engine_changed(owes_answer=unanswered, now_ms=now_ms)
         self._paused_ms = None
-        if unanswered:
-            self._patience.person_done(now_ms, now_ms)
-        waiting = [self._fill("")] if unanswered or owed else []
         asked = [self._ask(text, now_ms) for text in owed]
-        return [*commands, ChangeEngine(unanswered), *waiting, ResumeAudio(), *asked]
+        return [*commands, ChangeEngine(unanswered), ResumeAudio(), *asked]
 
     # The end -----------------------------------------------------------------------------------
 

@@ -31,7 +31,8 @@ class Patience:
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
         self._asked: deque[str] = deque()  # texts the engine was given and has not begun
-        self._answer_since_ms: int | None = None  # the person waits for an answer since
+        self._owes_answer = False
+        self._waits_since_ms: int | None = None  # the person, for the engine's first sound
         self._filled = False
         self._last_word_ms = 0  # when the engine was asked, or last went on with a turn
         self._line_ms = 0  # when the person's line was last there
@@ -45,12 +46,12 @@ class Patience:
     @property
     def owes_answer(self) -> bool:
         """Whether the person has said something that nothing was answered to yet."""
-        return self._answer_since_ms is not None
+        return self._owes_answer
 
     @property
     def owes(self) -> bool:
         """Whether the engine owes the person a first word."""
-        return bool(self._asked) or self.owes_answer
+        return bool(self._asked) or self._owes_answer
 
     # What happens ------------------------------------------------------------------------------
 
@@ -63,6 +64,7 @@ class Patience:
         self._asked.append(text)
         if len(self._asked) > ASKED_MOST:
             self._asked.popleft()
+        self._wait_from(now_ms)
         self.engine_went_on(now_ms)
 
     def engine_went_on(self, now_ms: int) -> None:
@@ -75,28 +77,37 @@ class Patience:
 
     def sound_came(self) -> None:
         """The first sound of a turn of the engine's is there."""
-        self._answer_since_ms = None
-        self._filled = False
+        self._owes_answer = False
+        self._waits_since_ms = None
 
     def person_spoke(self) -> None:
         """The person has begun to speak: an engine may drop what it has not begun."""
         self._asked.clear()
-        self._answer_since_ms = None
-        self._quiet_since_ms = None
+        self._owes_answer = False
+        self._waits_since_ms = self._quiet_since_ms = None
 
     def person_done(self, stopped_ms: int, now_ms: int) -> None:
         """The person's turn is over since `stopped_ms`: it is the engine's now."""
-        self._answer_since_ms = stopped_ms
-        self._filled = False
+        self._owes_answer = True
+        self._wait_from(stopped_ms)
         self.engine_went_on(now_ms)
 
     def nothing_understood(self) -> None:
         """There is nothing to answer."""
-        self._answer_since_ms = None
+        self._owes_answer = False
+        self._waits_since_ms = None
 
     def excused(self) -> None:
         """Nobody waits for the engine any more."""
         self.person_spoke()
+
+    def engine_changed(self, *, owes_answer: bool, now_ms: int) -> None:
+        """Another engine has its debts now, but for the texts, which it is asked for anew."""
+        self._asked.clear()
+        self._owes_answer = owes_answer
+        if owes_answer:
+            self._wait_from(now_ms)
+        self.engine_went_on(now_ms)
 
     def filled(self) -> None:
         """The person was told that it takes a while."""
@@ -125,7 +136,7 @@ class Patience:
 
     def wants_filler(self, now_ms: int) -> bool:
         """Whether the person should hear that the answer takes a while; once an answer."""
-        after_ms, since_ms = self._waits.filler_after_ms, self._answer_since_ms
+        after_ms, since_ms = self._waits.filler_after_ms, self._waits_since_ms
         if not after_ms or self._filled or since_ms is None:
             return False
         return now_ms - since_ms >= after_ms
@@ -136,3 +147,7 @@ class Patience:
         if not after_ms or since_ms is None or self.owes:
             return False
         return now_ms - since_ms >= after_ms and now_ms - self._line_ms <= LINE_THERE_MS
+
+    def _wait_from(self, now_ms: int) -> None:
+        if self._waits_since_ms is None:
+            self._waits_since_ms, self._filled = now_ms, False

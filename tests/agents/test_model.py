@@ -83,14 +83,11 @@ def test_what_was_filled_in_is_not_filled_in_again() -> None:
 
 def test_every_sentence_that_may_be_needed_at_once_is_known_once() -> None:
     assert full().kept_sentences() == (
+        "I am sorry. Goodbye.",
         "One moment, please.",
         "I am looking.",
         "One moment {name}, I put you through.",
         "Let me look that up.",
-        "I am sorry. Goodbye.",
-        "Are you still there, {first_name}?",
-        "I will hang up now.",
-        "This is Acme Dental for {name}.",
     )
-    same = agent(filler={"says": ["Wait."]}, idle={"says": ["Wait."], "goodbye": ""})
-    assert same.kept_sentences() == ("Wait.", same.last_resort.says)
+    same = agent(filler={"says": ["Wait."]}, last_resort={"says": "Wait."})
+    assert same.kept_sentences() == ("Wait.",)

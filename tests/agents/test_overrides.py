@@ -43,7 +43,7 @@ def test_what_is_given_replaces_what_the_file_says_and_nothing_else() -> None:
     assert changed.pipeline.model.url == "http://127.0.0.1:8000/v1"
     assert (changed.pipeline.model.name, changed.pipeline.model.temperature) == ("small", 0.2)
     assert changed.pipeline.speech.voice == "bf"
-    assert (changed.filler.says, changed.filler.after_ms) == ((), 1500)
+    assert (changed.filler.says, changed.filler.after_ms) == ((), 2000)
     assert (changed.voicemail.policy, changed.voicemail.message) == ("leave_message", "Call me.")
     assert changed.turn_taking == agent().turn_taking
 

@@ -77,9 +77,8 @@ class FakeCarrier:
 class FakeEngine:
     """Says what the test says, and remembers what it was told."""
 
-    name = "echo"  # agent files may name no others than there are
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "echo") -> None:
+        self.name = name  # agent files may name no others than there are
         self.told: list[EngineCommand] = []
         self.briefs: list[Brief] = []
         self.emit: Emit
@@ -89,6 +88,7 @@ class FakeEngine:
         self.is_open = False
         self.last_words: list[EngineEvent] = []
         self.last_words_after_s = 0.0
+        self.closes_in_s = 0.0
 
     @asynccontextmanager
     async def open(self, brief: Brief, emit: Emit) -> AsyncIterator["FakeEngine"]:
@@ -101,6 +101,7 @@ class FakeEngine:
         try:
             yield self
         finally:
+            await asyncio.sleep(self.closes_in_s)
             self.is_open = False
 
     async def speak(self, text: str, agent: Agent) -> Spoken:

@@ -75,6 +75,7 @@ class Scene:
 
     def __init__(self, redis: Redis, instance: str, folder: Path, **agent: Any) -> None:
         self.engine = FakeEngine()
+        self.second = FakeEngine("offline")  # where the agent's file names a fallback
         self.api = FakeCarrierApi()
         self.clock = Clock(START)
         ids = Ids(self.clock)
@@ -107,7 +108,9 @@ class Scene:
             max_call_ms=3_600_000,
         )
         self.exchange = Exchange(
-            self.shared, agents=self.agents, engines={self.engine.name: self.engine}
+            self.shared,
+            agents=self.agents,
+            engines={engine.name: engine for engine in (self.engine, self.second)},
         )
         self.sockets: list[asyncio.Task[None]] = []
 

@@ -201,7 +201,10 @@ def test_sound_that_is_heard_twice_counts_once() -> None:
 @pytest.mark.parametrize(
     "relief",
     [
-        {"heard": (*WELL.heard, Heard(2500 + DEAD_AIR_MS - 1, 1, None, 0, 500))},
+        {
+            "heard": (*WELL.heard, Heard(2500 + DEAD_AIR_MS - 1, 1, None, 0, 500)),
+            "wire": (*WELL.wire[:2], Gone(3000 + 2 * DEAD_AIR_MS - 1, 1)),
+        },
         {"said": [(2500, Transcribed("hello")), (4000, SpeechStarted(0))]},
         {"wire": (*WELL.wire[:2], Gone(2500 + DEAD_AIR_MS, 1))},
         {"said": [(2500, Transcribed(""))]},
@@ -218,6 +221,15 @@ def test_silence_is_not_dead_air_when(relief: dict[str, Any]) -> None:
         "wire": (*WELL.wire[:2], Gone(60_000, 1)),
     }
     assert breaches(replace(WELL, **(silent | relief))) == []
+
+
+def test_a_filler_breaks_the_silence_once() -> None:
+    waits: dict[str, Any] = {
+        "said": [(2500, Transcribed("hello"))],
+        "heard": (*WELL.heard, Heard(4000, 1, None, 0, 500)),
+        "wire": (*WELL.wire[:2], Gone(60_000, 1)),
+    }
+    assert [breach.at_ms for breach in breaches(replace(WELL, **waits))] == [4500]
 
 
 def test_breaches_come_in_the_order_of_time() -> None:
