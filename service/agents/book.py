@@ -115,7 +115,13 @@ def agent_files(folder: Path) -> list[Path]:
 
 def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[Fault]:
     return [
-        Fault(str(one.path), line, written(place), f"this version cannot run {engine}", True)
+        Fault(
+            file=str(one.path),
+            line=line,
+            place=written(place),
+            message=f"this version cannot run {engine}",
+            is_warning=True,
+        )
         for one in filed
         for engine, place, line in zip(
             one.agent.engines, _engine_places(one.agent), one.engine_lines, strict=True

@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(?:true|false)$"), list("tf"))
 
 
-class Fault(Struct, frozen=True):
+class Fault(Struct, frozen=True, kw_only=True):
     """One thing that is wrong in a file. `place` is where in its document, "" for all of it."""
 
     file: str
@@ -68,11 +68,14 @@ class Faults:
 
     def add(self, place: Place, message: str) -> None:
         """A fault at a place in the document."""
-        self._found.append(Fault(str(self.path), self.line(place), written(place), message))
+        self._add(self.line(place), written(place), message)
 
     def add_at(self, line: int, message: str) -> None:
         """A fault at a line, counted from one."""
-        self._found.append(Fault(str(self.path), line, "", message))
+        self._add(line, "", message)
+
+    def _add(self, line: int, place: str, message: str) -> None:
+        self._found.append(Fault(file=str(self.path), line=line, place=place, message=message))
 
     def found(self) -> list[Fault]:
         """All of them, by line."""
