@@ -7,8 +7,10 @@ What reaches a live call from outside, by the API or from another instance, come
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import structlog
+
 from providers.base import Provider
-from service.agents import AgentBook
+from service.agents import Agent, AgentBook
 from service.ai.base import Engine
 from service.ai.missing import MissingEngine
 from service.bridge.bridge import Bridge
@@ -16,8 +18,11 @@ from service.bridge.shared import Shared
 from service.bridge.tape import TapedEngine
 from service.cassettes.recorder import Recorder
 from service.core.calls import Call, CallId
+from service.core.errors import ConfigError
 from service.core.events import ControlEvent, HangUpRequested, TakenOver
 from service.core.turns import PastTurn
+
+log = structlog.get_logger()
 
 
 class Exchange:
@@ -55,8 +60,7 @@ class Exchange:
 
     def open(self, call: Call, provider: Provider, history: Sequence[PastTurn]) -> Bridge:
         """A bridge for a call that has none here."""
-        agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
-        agent = agent.overridden(call.overrides) if call.overrides else agent
+        agent = self._agent(call)
         engines = [self._engine(name) for name in agent.engines]
         recording = self.recorder.recording(call) if self.recorder is not None else None
         if recording is not None:
@@ -66,6 +70,14 @@ class Exchange:
         self._empty.clear()
         self._hold(asyncio.create_task(self._keep(call.call_id, bridge), name="bridge"))
         return bridge
+
+    def _agent(self, call: Call) -> Agent:
+        agent = self._agents.get(call.agent) or self._agents.choose(asked=None, dialled=None)[0]
+        try:
+            return agent.overridden(call.overrides) if call.overrides else agent
+        except ConfigError as refused:  # kept by a version that knew other keys
+            log.warning("Overrides cannot be used", call_id=call.call_id, code=refused.code)
+            return agent
 
     def _engine(self, name: str) -> Engine:
         return self._engines.get(name) or MissingEngine(name)

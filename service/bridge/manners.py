@@ -14,7 +14,7 @@ def known_variables(call: Call) -> dict[str, str]:
     """What an agent may name in its texts, before anything is looked up."""
     inbound = call.direction is Direction.INBOUND
     caller, called = (call.from_, call.to) if inbound else (call.to, call.from_)
-    return {"caller": caller, "called": called, "call_id": call.call_id} | call.variables
+    return call.variables | {"caller": caller, "called": called, "call_id": call.call_id}
 
 
 def manners(

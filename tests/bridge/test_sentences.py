@@ -9,12 +9,14 @@ from service.core.errors import EngineError
 from tests.bridge.fakes import FakeEngine
 from tests.bridge.scene import on_virtual_time
 
-AGENT = Agent(
-    name="default",
-    engine="openai-pipeline",
-    greeting="Hello.",
-    filler={"says": ["One moment, {name}."]},
-    last_resort={"says": "Sorry."},
+AGENT = Agent.model_validate(
+    {
+        "name": "default",
+        "engine": "openai-pipeline",
+        "greeting": "Hello.",
+        "filler": {"says": ["One moment, {name}."]},
+        "last_resort": {"says": "Sorry."},
+    }
 )
 OURS, THEIRS = Spoken(b"ours"), Spoken(b"theirs")
 

@@ -548,7 +548,7 @@ def test_an_engine_that_does_not_answer_at_all_is_given_up() -> None:
 def test_a_silent_caller_is_asked_twice_and_then_let_go() -> None:
     talk = Talk(waits=QUICK, idle_says=("Are you there?",), idle_times=2, idle_goodbye="Goodbye.")
     talk.tell(START)
-    said = []
+    said, ended = [], list[Command]()
     for number in range(3):
         talk.now_ms += 8000
         present(talk)
