@@ -8,15 +8,12 @@ What is only suspected to be an interruption pauses the sound until it is accept
 from collections.abc import Iterable
 from typing import assert_never
 
-from msgspec import Struct
-
-from service.core.calls import CallEnd, EndedBy, Outcome
+from service.core.audible import Audible
 from service.core.commands import (
     Apologise,
     ChangeEngine,
     ClearAudio,
     Command,
-    EndCall,
     Hear,
     Instruct,
     Interrupt,
@@ -31,8 +28,8 @@ from service.core.commands import (
     StartTurn,
     TellAudible,
     TellDigit,
-    Transfer,
 )
+from service.core.ending import ENGINE_FAILED, IDLE, VOICEMAIL, Ending
 from service.core.events import (
     DigitsRequested,
     DtmfReceived,
@@ -66,7 +63,8 @@ from service.core.events import (
     TurnText,
 )
 from service.core.keys import KeyPresses
-from service.core.patience import Patience, Waits
+from service.core.manners import Manners
+from service.core.patience import Patience
 from service.core.playout import Playout
 from service.core.turns import AgentTurn, CallerTurn, PastTurn
 from service.core.voicemail import Voicemail, VoicemailPolicy
@@ -76,31 +74,10 @@ APOLOGY = TurnId("apology")
 PAUSE_MOST_MS = 2500
 """A pause that nobody ends: the engine that suspected something has forgotten it."""
 
-TAIL_MS = 300
-"""Who speaks during the last moments of a turn answers it and does not interrupt it."""
-
 REMEMBERED_MOST = 200
 """Turns kept for an engine that has to carry the conversation on."""
 
 INSTRUCTIONS_MOST = 20
-
-
-class Manners(Struct, frozen=True, kw_only=True):
-    """How the agent is to behave on this call."""
-
-    greeting: str = ""
-    interruptible: bool = True  # False protects the greeting only
-    max_duration_ms: int | None = None
-    waits: Waits = Waits()
-    idle_says: tuple[str, ...] = ()
-    idle_times: int = 0
-    idle_goodbye: str = ""
-    fallbacks: int = 0  # engines to try after the first
-    say_again: str = "Sorry, could you say that again?"
-    not_transferred: str = "I am sorry, I could not put you through."
-    last_resort_to: str | None = None  # who takes the call when no engine is left
-    voicemail: VoicemailPolicy = VoicemailPolicy.TALK
-    voicemail_message: str = ""
 
 
 class Dialog:
@@ -130,16 +107,11 @@ class Dialog:
         self._protected: TurnId | None = None
         self._greeting_asked = False
         self._paused_ms: int | None = None
-        self._audible = False
-        self._quiet_from_ms: int | None = None  # when the sound made so far will have been heard
+        self._audible = Audible()
         self._fallbacks = manners.fallbacks
         self._idle_prompts = 0
-        self._end: CallEnd | None = None  # once everything has been heard
-        self._transfer: TransferRequested | None = None  # the same
-        self._handed_over = False
+        self._ending = Ending(manners.max_duration_ms)
         self._failed = False
-        self._over = False
-        self._ends_ms: int | None = None
 
     @property
     def media_ms(self) -> int:
@@ -160,14 +132,12 @@ class Dialog:
 
     def is_due(self, now_ms: int) -> bool:
         """Whether `wake` has something to do by now though nothing happened."""
-        if self._ends_ms is not None and now_ms >= self._ends_ms:
+        if self._ending.is_overdue(now_ms) or self._audible.is_due(now_ms):
             return True
         if self._waited_too_long(now_ms):
             return True
-        if self._audible and self._quiet_from_ms is not None and now_ms >= self._quiet_from_ms:
-            return True
         if not self._turns:
-            return self._has_last_step() and not self._over
+            return self._ending.is_near
         if not any(turn.made for turn in self._turns.values()):
             return False
         return now_ms >= self._playout.settled_ms()
@@ -185,7 +155,7 @@ class Dialog:
     def _hear(self, event: MediaReceived, now_ms: int) -> list[Command]:
         self._caller.media_ms = event.frame.start_ms + event.frame.duration_ms
         self._patience.line_heard(now_ms)
-        if self._failed or self._handed_over or self._voicemail.deaf:
+        if self._failed or self._ending.handed_over or self._voicemail.deaf:
             return []
         return [Hear(event.frame)]
 
@@ -238,17 +208,16 @@ class Dialog:
         for turn in [*self._turns.values()]:
             if turn.made and self._playout.heard_ms(turn.turn_id, now_ms) >= turn.made_ms:
                 commands += self._close(turn, turn.made_ms, now_ms)
-        if self._ends_ms is not None and now_ms >= self._ends_ms:
+        if self._ending.is_overdue(now_ms):
             commands += self._hang_up(HangUpRequested("max_duration", "limit"), now_ms)
-        elif self._has_last_step() and not self._turns:
-            commands += self._last_step()
+        elif self._ending.is_near and not self._turns and (self._failed or not self._patience.owed):
+            commands += self._ending.last_step()  # nothing is left to be said or heard
         return commands
 
     # The conversation --------------------------------------------------------------------------
 
     def _start(self, now_ms: int) -> list[Command]:
-        if self._ends_ms is None and self._manners.max_duration_ms is not None:
-            self._ends_ms = now_ms + self._manners.max_duration_ms
+        self._ending.started(now_ms)
         return self._greet(self._manners.greeting, now_ms)
 
     def _greet(self, greeting: str, now_ms: int) -> list[Command]:
@@ -266,7 +235,7 @@ class Dialog:
         self, event: TurnStarted | TurnText | TurnAudio | TurnEnded, now_ms: int
     ) -> list[Command]:
         kept = event.turn_id in self._kept
-        if not kept and (self._failed or self._handed_over or self._voicemail.mute):
+        if not kept and (self._failed or self._ending.handed_over or self._voicemail.mute):
             return []  # an engine that was given up is not listened to any more
         if not kept:
             self._patience.engine_went_on(now_ms)
@@ -349,7 +318,8 @@ class Dialog:
         sounds = any(turn.made_ms for turn in self._turns.values())
         if self._paused_ms is not None or not sounds or not self._may_interrupt():
             return commands
-        self._paused_ms, self._quiet_from_ms = now_ms, None
+        self._paused_ms = now_ms
+        self._audible.unknown()
         return [*commands, PauseAudio()]
 
     def _resume(self, now_ms: int) -> list[Command]:
@@ -367,10 +337,7 @@ class Dialog:
         if not self._may_interrupt():
             return [*commands, *self._resume(now_ms)]
         commands += [ClearAudio(), *self._interrupt([*self._turns.values()], now_ms)]
-        if self._end is not None and self._end.ended_by == "agent":
-            self._end = None  # the goodbye was cut off: the person has more to say
-        if self._transfer is not None and not self._transfer.from_outside:
-            self._transfer = None
+        self._ending.interrupted()
         return commands
 
     def _interrupt(self, turns: list[AgentTurn], now_ms: int) -> list[Command]:
@@ -407,7 +374,7 @@ class Dialog:
         if not self._keys.is_new(event.digit, event.channel):
             return []
         note = Note("dtmf.received", {"digit": event.digit})
-        if self._failed or self._handed_over:
+        if self._failed or self._ending.handed_over:
             return [note]
         self._idle_prompts = 0
         self._patience.stirred()
@@ -420,22 +387,18 @@ class Dialog:
     # Whether the agent is heard ----------------------------------------------------------------
 
     def _expect_quiet(self, now_ms: int) -> None:
-        """All sound there is has been made: from when on will the person hear none of it?"""
+        """All sound of a turn has been made, or goes on: until when will the agent be heard?"""
         turns = self._turns.values()
         if not all(turn.made for turn in turns):
-            self._quiet_from_ms = None
+            self._audible.unknown()
             return
         left_ms = sum(t.made_ms - self._playout.heard_ms(t.turn_id, now_ms) for t in turns)
-        self._quiet_from_ms = now_ms + left_ms - TAIL_MS
+        self._audible.made(left_ms, now_ms)
 
     def _tell_audible(self, now_ms: int) -> list[Command]:
-        over_ms = self._quiet_from_ms
         sounds = any(turn.made_ms for turn in self._turns.values())
-        audible = sounds and (self._paused_ms is not None or over_ms is None or now_ms < over_ms)
-        if audible is self._audible:
-            return []
-        self._audible = audible
-        return [] if self._failed else [TellAudible(audible)]
+        audible = self._audible.change(now_ms, sounds=sounds)
+        return [] if audible is None or self._failed else [TellAudible(audible)]
 
     # Waiting -----------------------------------------------------------------------------------
 
@@ -465,7 +428,7 @@ class Dialog:
 
     def _is_stalled(self, now_ms: int) -> bool:
         """Whether the engine owes sound, and has let the person wait in silence for too long."""
-        if self._failed or self._handed_over:
+        if self._failed or self._ending.handed_over:
             return False
         unmade = any(not turn.made for turn in self._turns.values())
         return self._patience.is_stalled(
@@ -473,7 +436,7 @@ class Dialog:
         )
 
     def _wants_filler(self, now_ms: int) -> bool:
-        if self._failed or self._handed_over or self._caller_speaks:
+        if self._failed or self._ending.handed_over or self._caller_speaks:
             return False
         return not any(t.made_ms for t in self._turns.values()) and self._patience.wants_filler(
             now_ms
@@ -487,7 +450,7 @@ class Dialog:
         return PlayFiller(turn_id, text)
 
     def _is_idle(self, now_ms: int) -> bool:
-        if self._turns or self._caller_speaks or self._failed or self._has_last_step():
+        if self._turns or self._caller_speaks or self._failed or self._ending.is_near:
             return False
         return not self._voicemail.deaf and self._patience.is_idle(now_ms)
 
@@ -499,18 +462,18 @@ class Dialog:
             text = says[self._idle_prompts % len(says)]
             self._idle_prompts += 1
             return [self._ask(text, now_ms)]
-        self._end = CallEnd(Outcome.COMPLETED, "idle", "agent")
+        self._ending.will_be(IDLE)
         goodbye = self._manners.idle_goodbye
         return [self._ask(goodbye, now_ms)] if goodbye else []
 
     # Machines ----------------------------------------------------------------------------------
 
     def _machine(self, event: MachineDetected, now_ms: int) -> list[Command]:
-        if self._failed or self._handed_over or not self._voicemail.noticed(event, now_ms):
+        if self._failed or self._ending.handed_over or not self._voicemail.noticed(event, now_ms):
             return []
         commands = self._silence(now_ms)
         if self._voicemail.policy is VoicemailPolicy.HANG_UP:
-            self._end = CallEnd(Outcome.COMPLETED, "voicemail", "agent")
+            self._ending.will_be(VOICEMAIL)
             return [*commands, *self._wake(now_ms)]
         if event.greeting_over:
             commands += self._leave_message(now_ms)
@@ -524,7 +487,7 @@ class Dialog:
 
     def _leave_message(self, now_ms: int) -> list[Command]:
         self._voicemail.leave()
-        self._end = CallEnd(Outcome.COMPLETED, "voicemail", "agent")
+        self._ending.will_be(VOICEMAIL)
         return [self._ask(self._manners.voicemail_message, now_ms)]
 
     # Wishes and troubles of the engine ---------------------------------------------------------
@@ -537,29 +500,26 @@ class Dialog:
         if isinstance(event, ToolCalled):
             data = {"tool": event.name, "arguments": event.arguments, "code": event.code}
             return [Note("tool.called", data | {"took_ms": event.took_ms})]
-        if self._failed or self._handed_over:
+        if self._failed or self._ending.handed_over:
             return []
         if isinstance(event, FillerRequested):
             sounds = any(turn.made_ms for turn in self._turns.values())
             return [] if sounds or self._caller_speaks else [self._fill(event.text)]
-        if isinstance(event, TransferRequested):
-            self._transfer = event
-        else:
-            self._end = CallEnd(Outcome.COMPLETED, event.cause, "agent")
+        self._ending.wanted(event)
         return self._wake(now_ms)
 
     def _engine_failed(self, event: EngineFailed, now_ms: int) -> list[Command]:
         commands: list[Command] = [Note("fault", {"code": event.code, "detail": event.detail})]
-        if not event.fatal or self._failed or self._handed_over:
+        if not event.fatal or self._failed or self._ending.handed_over:
             return commands
         if self._fallbacks:
             self._fallbacks -= 1
             return [*commands, *self._change_engine(now_ms)]
         self._failed = True
         self._patience.excused()
+        self._ending.will_be(ENGINE_FAILED)
         if self._manners.last_resort_to is not None:
-            self._transfer = TransferRequested(self._manners.last_resort_to, from_outside=True)
-        self._end = CallEnd(Outcome.OUR_FAULT, "engine_failed", "bridge")
+            self._ending.goes_to(self._manners.last_resort_to)
         for turn in self._turns.values():
             turn.made = True  # nothing more will come of it, but what was made is played
         self._turns[APOLOGY] = AgentTurn(APOLOGY, self._caller.answered_by(), began_ms=now_ms)
@@ -592,36 +552,13 @@ class Dialog:
 
     # The end -----------------------------------------------------------------------------------
 
-    def _has_last_step(self) -> bool:
-        return self._end is not None or self._transfer is not None
-
-    def _last_step(self) -> list[Command]:
-        """Everything has been said and heard."""
-        if self._patience.owed and not self._failed:
-            return []  # but for what the engine has not begun
-        if self._transfer is not None:
-            self._handed_over, to, self._transfer = True, self._transfer.to, None
-            return [Transfer(to)]
-        if self._handed_over or self._end is None:
-            return []
-        return self._finish(self._end)
-
     def _not_transferred(self, event: TransferFailed, now_ms: int) -> list[Command]:
         note = Note("fault", {"code": event.code, "detail": event.detail})
-        self._handed_over = False
+        self._ending.not_handed_over()
         if self._failed:
             return [note, *self._wake(now_ms)]
         told = Instruct("The call could not be transferred. The caller is still with you.")
         return [note, told, self._ask(self._manners.not_transferred, now_ms)]
 
     def _hang_up(self, event: HangUpRequested, now_ms: int) -> list[Command]:
-        ended_by: EndedBy = event.ended_by
-        outcome = Outcome.OUR_FAULT if ended_by == "bridge" else Outcome.COMPLETED
-        return [*self.cut(now_ms), *self._finish(CallEnd(outcome, event.cause, ended_by))]
-
-    def _finish(self, end: CallEnd) -> list[Command]:
-        if self._over:
-            return []
-        self._over = True
-        self._ends_ms = None
-        return [EndCall(end)]
+        return [*self.cut(now_ms), *self._ending.at_once(event)]

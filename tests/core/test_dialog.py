@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from service.core.audible import TAIL_MS
 from service.core.audio import PCMU_8K, AudioFrame, Party
 from service.core.commands import (
     Apologise,
@@ -24,7 +25,7 @@ from service.core.commands import (
     TellDigit,
     Transfer,
 )
-from service.core.dialog import APOLOGY, PAUSE_MOST_MS, TAIL_MS, Dialog, Manners
+from service.core.dialog import APOLOGY, PAUSE_MOST_MS, Dialog
 from service.core.events import (
     DigitsRequested,
     DtmfReceived,
@@ -56,6 +57,7 @@ from service.core.events import (
     TurnStarted,
     TurnText,
 )
+from service.core.manners import Manners
 from service.core.patience import ENGINE_PATIENCE_MS, Waits
 from service.core.playout import MARK_GRACE_MS, Playout
 from service.core.voicemail import GREETING_MOST_MS, VoicemailPolicy
