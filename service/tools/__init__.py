@@ -1,0 +1,5 @@
+"""Stub."""
+
+
+class Tools:
+    async def look_up(self, agent, variables): ...
