@@ -1,0 +1,204 @@
+"""One conversation's socket: opened, read, written, and opened again when it is lost.
+
+What is to be sent waits in one list for one writer, since sound comes from the bridge's own loop
+and must not wait. Nothing said here reaches a log; of an event that nobody understands only its
+kind does, once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from typing import Protocol
+
+import openai
+import structlog
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from websockets.exceptions import WebSocketException
+
+from service.ai.openai.errors import OPENING_S, OpenAIFault, engine_error, named_error, stage
+from service.ai.openai_realtime.events import Complained, ServerEvent, SessionReady, read
+from service.ai.openai_realtime.orders import Order
+from service.core.errors import ProtocolError
+
+SESSION_MOST_S = 55 * 60.0
+"""OpenAI ends a session after 60 minutes."""
+OUTBOX_MOST = 1000
+"""A minute of sound: a server that reads nothing for so long is gone."""
+AFTER_LOST = ("openai.session_lost", "openai.unreachable", "openai.server_error")
+"""What a new socket may help against."""
+
+_SOCKET_FAULTS = (WebSocketException, openai.OpenAIError, OSError)
+
+log = structlog.get_logger()
+
+
+class Far(Protocol):
+    """Who talks over the line."""
+
+    def session(self) -> Order:
+        """What the session is to be like."""
+
+    def seeds(self) -> Iterable[Order | str]:
+        """What a new session must know."""
+
+    def take(self, event: ServerEvent) -> None:
+        """The server says this."""
+
+    def lost(self) -> None:
+        """The session is gone; another one is being opened."""
+
+    def found(self) -> None:
+        """There is a session again, and it knows the seeds."""
+
+
+class Line:
+    """`dial` opens a socket; `call_id` is for the log."""
+
+    def __init__(
+        self,
+        dial: Callable[[], AbstractAsyncContextManager[AsyncRealtimeConnection]],
+        far: Far,
+        *,
+        call_id: str,
+    ) -> None:
+        self.confused = 0  # events that nobody understood
+        self.is_old = False  # the session will soon end of its age
+        self._dial = dial
+        self._far = far
+        self._call_id = call_id
+        self._stack = AsyncExitStack()
+        self._connection: AsyncRealtimeConnection | None = None
+        self._outbox: deque[Order | str] = deque()
+        self._wake = asyncio.Event()
+        self._age: asyncio.TimerHandle | None = None
+        self._renewing = asyncio.Event()
+
+    def send(self, order: Order | str) -> None:
+        """Send it soon; without a session it is forgotten, since the seeds of the next have it."""
+        if self._connection is None:
+            return
+        self._outbox.append(order)
+        self._wake.set()
+        if len(self._outbox) > OUTBOX_MOST:
+            self.renew()
+
+    def renew(self) -> None:
+        """Go over to a new session now."""
+        self._renewing.set()
+
+    async def open(self) -> None:
+        """A session that knows the seeds; OpenAIFault when there is none in time."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + OPENING_S
+        while True:
+            try:
+                async with stage("opening", ends_s - loop.time()):
+                    await self._open_once()
+                    return
+            except OpenAIFault as fault:
+                again_s = fault.retry_after_ms / 1000
+                if not fault.retryable or loop.time() + again_s >= ends_s:
+                    raise
+                await asyncio.sleep(again_s)
+
+    async def carry(self) -> None:
+        """Read and write for ever; OpenAIFault when a lost session has no successor."""
+        while True:
+            fault = await self._until_lost()
+            if fault is not None and fault.code not in AFTER_LOST:
+                raise fault
+            self._far.lost()
+            await self.open()
+            self._far.found()
+
+    async def aclose(self) -> None:
+        """Leave no socket behind."""
+        self._connection = None
+        if self._age is not None:
+            self._age.cancel()
+        with suppress(Exception):  # it is gone one way or the other
+            await self._stack.aclose()
+
+    async def _open_once(self) -> None:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._dial())
+            await connection.send(self._far.session())
+            while not isinstance(await self._opening_event(connection), SessionReady):
+                pass
+            for order in self._far.seeds():
+                await _write(connection, order)
+            self._stack = stack.pop_all()
+        self._outbox.clear()
+        self._renewing.clear()
+        self.is_old = False
+        self._age = asyncio.get_running_loop().call_later(SESSION_MOST_S, self._grow_old)
+        self._connection = connection
+
+    async def _opening_event(self, connection: AsyncRealtimeConnection) -> ServerEvent | None:
+        event = self._read(connection, await connection.recv_bytes())
+        if isinstance(event, Complained):
+            raise named_error(event.code, event.kind, "opening")
+        return event
+
+    async def _until_lost(self) -> OpenAIFault | None:
+        """Returns why it is lost; None when that was wanted."""
+        assert self._connection is not None
+        jobs = [
+            asyncio.ensure_future(job)
+            for job in (
+                self._read_all(self._connection),
+                self._write_all(self._connection),
+                self._renewing.wait(),
+            )
+        ]
+        try:
+            await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            return next((f for job in jobs if job.done() and (f := _fault_of(job))), None)
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            await self.aclose()
+
+    async def _read_all(self, connection: AsyncRealtimeConnection) -> None:
+        while True:
+            event = self._read(connection, await connection.recv_bytes())
+            if event is not None:
+                self._far.take(event)
+
+    async def _write_all(self, connection: AsyncRealtimeConnection) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._outbox:
+                await _write(connection, self._outbox.popleft())
+
+    def _read(self, connection: AsyncRealtimeConnection, data: bytes) -> ServerEvent | None:
+        try:
+            return read(data, connection.parse_event)
+        except ProtocolError as fault:
+            self.confused += 1
+            if self.confused == 1:
+                log.warning("Realtime event unknown", call_id=self._call_id, kind=fault.detail)
+            return None
+
+    def _grow_old(self) -> None:
+        self.is_old = True
+
+
+async def _write(connection: AsyncRealtimeConnection, order: Order | str) -> None:
+    if isinstance(order, str):
+        await connection.send_raw(order)
+    else:
+        await connection.send(order)
+
+
+def _fault_of(job: "asyncio.Future[object]") -> OpenAIFault | None:
+    """Why a job ended; a fault that is ours goes on as it is."""
+    fault = job.exception()
+    if fault is None:
+        return None
+    if isinstance(fault, _SOCKET_FAULTS):
+        return engine_error(fault, "session")
+    raise fault
