@@ -63,7 +63,7 @@ class Caller:
         self._named: dict[str, Utterance] = {}  # whose text is not there
         self.turn: list[Utterance] = []  # what is being said now
         self._doubtful: list[Utterance] = []  # what was dismissed last
-        self.streamed_bytes = 0
+        self._streamed_bytes = 0
         self.holds = False  # there is no session: what the server would make utterances of waits
 
     # Sound -------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Caller:
         if not piece:
             return
         self._open_bytes += len(piece)
-        self.streamed_bytes += len(piece)
+        self._streamed_bytes += len(piece)
         if self._keeps:
             self._open += piece
             del self._open[: -frame_bytes(self._theirs, KEPT_MOST_MS)]
@@ -110,7 +110,7 @@ class Caller:
         """What is being said was not meant for the agent; it may yet turn out that it was."""
         self.forget_doubtful()
         self._piece.clear()
-        if self._open_bytes:
+        if self._open_bytes and self._keeps:
             self._send(orders.clear())
         self._forget_open()
         self._doubtful, self.turn = self.turn, []
@@ -135,10 +135,19 @@ class Caller:
     # Words -------------------------------------------------------------------------------------
 
     @property
+    def streamed_ms(self) -> int:
+        """How much sound this session has been, or will soon have been, sent."""
+        return self._theirs.duration_ms(self._streamed_bytes + len(self._piece))
+
+    @property
     def words(self) -> str:
         """What is known of the turn, or of what was dismissed last."""
         spoken = self.turn or self._doubtful
         return " ".join(utterance.words for utterance in spoken if utterance.words)
+
+    def is_open(self, utterance: Utterance) -> bool:
+        """Whether what is decided about the speaker depends on its text."""
+        return utterance in self.turn or utterance in self._doubtful
 
     @property
     def understood_all(self) -> bool:
@@ -180,13 +189,11 @@ class Caller:
             utterance.sound = b""
         return utterance
 
-    def give_up(self) -> list[Utterance]:
+    def give_up(self) -> None:
         """The texts that are still to come will not."""
-        late = [*self._unnamed, *self._named.values()]
-        for utterance in late:
+        for utterance in (*self._unnamed, *self._named.values()):
             utterance.text = utterance.partial.strip()
         self._named.clear()
-        return late
 
     # A new session -----------------------------------------------------------------------------
 
@@ -200,7 +207,7 @@ class Caller:
             self._commits += 1
             yield orders.hear(utterance.sound)
             yield orders.commit(self._commits)
-        self.streamed_bytes = 0
+        self._streamed_bytes = 0
         if self._open:
             yield orders.hear(bytes(self._open))
         elif not self._keeps:

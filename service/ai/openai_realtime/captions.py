@@ -121,7 +121,5 @@ def _words(text: str, *, whole: bool) -> Iterator[str]:
 
 def _weight(text: str) -> float:
     return sum(
-        _DIGIT_WEIGHT if character.isdigit() else 1.0
-        for character in text
-        if character.isalnum()
+        _DIGIT_WEIGHT if character.isdigit() else 1.0 for character in text if character.isalnum()
     )

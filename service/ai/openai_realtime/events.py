@@ -267,7 +267,8 @@ def _of_the_rest(event: Any) -> ServerEvent | None:
             return RemoteToolsMissing()
         case theirs.RealtimeErrorEvent(type="error", error=theirs.RealtimeError() as error):
             return Complained(_text(error.code), _text(error.type), _text(error.event_id))
-    return None
+        case _:
+            return None
 
 
 def _of_responses(event: Any) -> ServerEvent | None:
@@ -287,7 +288,8 @@ def _of_responses(event: Any) -> ServerEvent | None:
             return _item_done(name, item)
         case theirs.ResponseDoneEvent(response=theirs.RealtimeResponse(id=str(name)) as made):
             return _over(name, made)
-    return None
+        case _:
+            return None
 
 
 def _item_done(response_id: str, item: Any) -> ServerEvent:
@@ -298,7 +300,8 @@ def _item_done(response_id: str, item: Any) -> ServerEvent:
             return ToolAsked(response_id, _id_of(item), call_id, name, arguments)
         case theirs.RealtimeMcpToolCall(type="mcp_call", name=str(name), arguments=str(arguments)):
             return RemoteToolUsed(name, arguments, item.error is not None)
-    return ItemBegan(response_id, _id_of(item))
+        case _:
+            return ItemBegan(response_id, _id_of(item))
 
 
 def _over(response_id: str, made: theirs.RealtimeResponse) -> ResponseOver:

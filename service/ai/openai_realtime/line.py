@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import openai
 import structlog
@@ -29,6 +29,8 @@ AFTER_LOST = ("openai.session_lost", "openai.unreachable", "openai.server_error"
 """What a new socket may help against."""
 
 _SOCKET_FAULTS = (WebSocketException, openai.OpenAIError, OSError)
+
+Dial = Callable[[], AbstractAsyncContextManager[AsyncRealtimeConnection]]
 
 log = structlog.get_logger()
 
@@ -57,7 +59,7 @@ class Line:
 
     def __init__(
         self,
-        dial: Callable[[], AbstractAsyncContextManager[AsyncRealtimeConnection]],
+        dial: Dial,
         far: Far,
         *,
         call_id: str,
@@ -87,40 +89,41 @@ class Line:
         """Go over to a new session now."""
         self._renewing.set()
 
-    async def open(self) -> None:
+    async def carry(self) -> None:
+        """Have sessions for ever; OpenAIFault when there is none to be had."""
+        try:
+            while True:
+                connection = await self._open()
+                self._far.found()
+                fault = await self._until_lost(connection)
+                if fault is not None and fault.code not in AFTER_LOST:
+                    raise fault
+                self._far.lost()
+        finally:
+            await self._close()
+
+    async def _open(self) -> AsyncRealtimeConnection:
         """A session that knows the seeds; OpenAIFault when there is none in time."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + OPENING_S
         while True:
             try:
                 async with stage("opening", ends_s - loop.time()):
-                    await self._open_once()
-                    return
+                    return await self._open_once()
             except OpenAIFault as fault:
                 again_s = fault.retry_after_ms / 1000
                 if not fault.retryable or loop.time() + again_s >= ends_s:
                     raise
                 await asyncio.sleep(again_s)
 
-    async def carry(self) -> None:
-        """Read and write for ever; OpenAIFault when a lost session has no successor."""
-        while True:
-            fault = await self._until_lost()
-            if fault is not None and fault.code not in AFTER_LOST:
-                raise fault
-            self._far.lost()
-            await self.open()
-            self._far.found()
-
-    async def aclose(self) -> None:
-        """Leave no socket behind."""
+    async def _close(self) -> None:
         self._connection = None
         if self._age is not None:
             self._age.cancel()
         with suppress(Exception):  # it is gone one way or the other
             await self._stack.aclose()
 
-    async def _open_once(self) -> None:
+    async def _open_once(self) -> AsyncRealtimeConnection:
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._dial())
             await connection.send(self._far.session())
@@ -134,6 +137,7 @@ class Line:
         self.is_old = False
         self._age = asyncio.get_running_loop().call_later(SESSION_MOST_S, self._grow_old)
         self._connection = connection
+        return connection
 
     async def _opening_event(self, connection: AsyncRealtimeConnection) -> ServerEvent | None:
         event = self._read(connection, await connection.recv_bytes())
@@ -141,16 +145,12 @@ class Line:
             raise named_error(event.code, event.kind, "opening")
         return event
 
-    async def _until_lost(self) -> OpenAIFault | None:
+    async def _until_lost(self, connection: AsyncRealtimeConnection) -> OpenAIFault | None:
         """Returns why it is lost; None when that was wanted."""
-        assert self._connection is not None
-        jobs = [
-            asyncio.ensure_future(job)
-            for job in (
-                self._read_all(self._connection),
-                self._write_all(self._connection),
-                self._renewing.wait(),
-            )
+        jobs: list[asyncio.Task[Any]] = [
+            asyncio.ensure_future(self._read_all(connection)),
+            asyncio.ensure_future(self._write_all(connection)),
+            asyncio.ensure_future(self._renewing.wait()),
         ]
         try:
             await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
@@ -159,7 +159,7 @@ class Line:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
-            await self.aclose()
+            await self._close()
 
     async def _read_all(self, connection: AsyncRealtimeConnection) -> None:
         while True:
@@ -194,7 +194,7 @@ async def _write(connection: AsyncRealtimeConnection, order: Order | str) -> Non
         await connection.send(order)
 
 
-def _fault_of(job: "asyncio.Future[object]") -> OpenAIFault | None:
+def _fault_of(job: "asyncio.Task[Any]") -> OpenAIFault | None:
     """Why a job ended; a fault that is ours goes on as it is."""
     fault = job.exception()
     if fault is None:

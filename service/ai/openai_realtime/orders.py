@@ -79,10 +79,9 @@ def say(turn: str, text: str) -> Order:
 
 def cancel(response_id: str | None) -> Order:
     """Stop the answer: this one, or whichever is being made."""
-    order: Order = {"type": "response.cancel", "event_id": "cancel"}
-    if response_id is not None:
-        order["response_id"] = response_id
-    return order
+    if response_id is None:
+        return {"type": "response.cancel", "event_id": "cancel"}
+    return {"type": "response.cancel", "event_id": "cancel", "response_id": response_id}
 
 
 def truncate(item_id: str, heard_ms: int) -> Order:

@@ -60,6 +60,7 @@ class Replies:
         self._kept: list[EngineEvent] = []  # of the one that is held
         self._held: Reply | None = None
         self._held_over: ResponseOver | None = None
+        self._there = True  # there is a session
 
     @property
     def quiet(self) -> bool:
@@ -127,7 +128,8 @@ class Replies:
                 self._house.tell(self._active, events)
 
     def lose(self) -> None:
-        """The session is gone: what was under way is what has come of it, the rest is asked anew."""
+        """The session is gone: what was under way is what has come of it, the rest is to come."""
+        self._there = False
         self._watch.rest()
         for reply in self._known.values():
             reply.elsewhere = reply.elsewhere or reply.over or reply.began
@@ -144,6 +146,7 @@ class Replies:
 
     def resume(self) -> None:
         """There is a session again."""
+        self._there = True
         self._next()
 
     def close(self) -> None:
@@ -151,10 +154,10 @@ class Replies:
         self._waiting.clear()
         self._watch.close()
 
-    def refused(self, turn: str) -> None:
+    def refused(self, turn: str, code: str | None, kind: str | None) -> None:
         """The server would not make this answer."""
         if self._active is not None and self._active.turn_id == turn:
-            self._end(ResponseOver("", "failed", code="refused"))
+            self._end(ResponseOver("", "failed", code=code, kind=kind))
 
     # What comes --------------------------------------------------------------------------------
 
@@ -188,12 +191,11 @@ class Replies:
         match event:
             case Sound(_, item_id, data):
                 self._watch.expect("between audio", NEXT_AUDIO_S)
-                events = reply.sound(item_id, data)
+                self._tell(reply, reply.sound(item_id, data))
             case SoundText(_, item_id, text):
-                events = reply.words(item_id, text)
+                self._tell(reply, reply.words(item_id, text))
             case SoundDone(_, item_id):
-                events = reply.complete(item_id)
-        self._tell(reply, events)
+                self._tell(reply, reply.complete(item_id))
 
     def _end(self, over: ResponseOver) -> None:
         reply, self._active = self._active, None
@@ -222,7 +224,7 @@ class Replies:
             self._house.tell(reply, events)
 
     def _next(self) -> None:
-        if self._active is not None or not self._waiting:
+        if self._active is not None or not self._waiting or not self._there:
             return
         self._active = reply = self._waiting.popleft()
         self._watch.expect("first token", FIRST_TOKEN_S)

@@ -55,6 +55,7 @@ class Reply:
         self.over = False
         self.began = False  # something of it is there
         self.cut_ms: int | None = None  # the caller heard no more of it
+        self.first_audio_s: float | None = None  # loop time at which it was told
         self.weight_ms = weight_ms
         self._theirs = theirs
         self._cutter = Cutter(theirs, line)
@@ -212,9 +213,7 @@ class Cutter:
             size = min(most, (len(data) - at) // least * least)
             duration_ms = size * LEAST_MS // least
             piece = data[at : at + size]
-            frames.append(
-                AudioFrame(piece, self._line, self.made_ms, duration_ms, Party.AGENT)
-            )
+            frames.append(AudioFrame(piece, self._line, self.made_ms, duration_ms, Party.AGENT))
             self.made_ms += duration_ms
             at += size
         self._rest = data[at:]

@@ -1,0 +1,111 @@
+"""A caller, a bridge and the engine, with a server in miniature behind it, on virtual time."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from service.agents import Agent
+from service.ai.base import Brief
+from service.ai.openai.access import Access
+from service.ai.openai_realtime.engine import RealtimeEngine
+from service.ai.openai_realtime.talk import RealtimeTalk
+from service.core.audio import PCMU_8K, AudioFrame, MediaFormat
+from service.core.calls import CallId
+from service.core.commands import Hear, TellAudible
+from service.core.events import EngineEvent, TurnAudio, TurnText
+from service.core.turns import PastTurn
+from tests.ai.openai_realtime.far import Far
+from tests.voices import on_the_line, recording, silence
+
+E = TypeVar("E")
+QUESTION = silence(200) + recording("vm-nobodyavail")[16 * 100 : 16 * 1500]
+COUGH = recording("digits/1")[: 16 * 330]
+URL = "http://127.0.0.1:9000/v1"
+
+
+class NoTools:
+    """Tools of an agent that has none."""
+
+
+def agent(**fields: Any) -> Agent:
+    known = {"name": "a", "engine": "openai-realtime", "greeting": "Hello.", "instructions": "Be."}
+    return Agent.model_validate(known | fields)
+
+
+class Scene:
+    """One call."""
+
+    def __init__(self, talk: RealtimeTalk, far: Far, events: list[EngineEvent]) -> None:
+        self.talk = talk
+        self.far = far
+        self.events = events
+        self._media_ms = 0
+
+    async def hear(self, pcm: bytes) -> None:
+        """The caller's line, at the speed of speech."""
+        for frame in on_the_line(pcm, start_ms=self._media_ms):
+            self._media_ms += frame.duration_ms
+            self.talk.do(Hear(frame), self._media_ms)
+            await asyncio.sleep(frame.duration_ms / 1000)
+
+    async def ask(self) -> None:
+        """The caller says something, and is silent until their turn is over."""
+        await self.hear(QUESTION + silence(1000))
+
+    async def interrupt(self) -> None:
+        """The caller speaks while the agent is heard."""
+        self.talk.do(TellAudible(True), 0)
+        await self.hear(silence(200) + QUESTION)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def kinds(self) -> list[str]:
+        """The events' names, repeated ones once."""
+        names = [type(event).__name__ for event in self.events]
+        return [name for name, _ in itertools.groupby(names)]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text for event in self.of(TurnText))
+
+    @property
+    def sound(self) -> bytes:
+        return b"".join(event.frame.data for event in self.of(TurnAudio))
+
+    def frames(self) -> list[AudioFrame]:
+        return [event.frame for event in self.of(TurnAudio)]
+
+
+@asynccontextmanager
+async def scene(
+    tools: Any,
+    *,
+    far: Far | None = None,
+    line: MediaFormat = PCMU_8K,
+    history: Iterable[PastTurn] = (),
+    variables: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> AsyncIterator[Scene]:
+    """A call that has begun."""
+    far = far or Far()
+    events: list[EngineEvent] = []
+    number = itertools.count(1)
+    access = Access(key="sk-x", url=URL, secrets={}, connect=far.connect)
+    engine = RealtimeEngine(access, tools, lambda p: f"{p}_{next(number)}", judge=None)
+    brief = Brief(
+        call_id=CallId("call_1"),
+        agent=agent(**fields),
+        hears=line,
+        speaks=line,
+        variables=dict(variables or {}),
+        history=tuple(history),
+    )
+    try:
+        async with engine.open(brief, events.append) as talk:
+            yield Scene(talk, far, events)
+    finally:
+        await access.aclose()
+    assert far.closed == far.sockets
