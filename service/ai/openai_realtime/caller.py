@@ -151,8 +151,8 @@ class Caller:
 
     @property
     def understood_all(self) -> bool:
-        """All that was committed has its text."""
-        return not self._unnamed and not self._named
+        """All of that has its text."""
+        return all(u.text is not None for u in self.turn or self._doubtful)
 
     def committed(self, item_id: str) -> None:
         """The server has made an item of the oldest commit, or of its own accord."""

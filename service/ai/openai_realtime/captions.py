@@ -73,7 +73,8 @@ class Captions:
         """The words to be told when at most so much of the turn's sound can have been heard."""
         if self._complete or self._told == len(self._text):
             return []
-        return self._tell(_words(self._text[self._told :], whole=False), played_ms + AHEAD_MS)
+        until_ms = min(played_ms + AHEAD_MS, self._begin_ms + len(self._levels) * BLOCK_MS)
+        return self._tell(_words(self._text[self._told :], whole=False), until_ms)
 
     def _tell(self, words: Iterator[str], until_ms: int | None) -> list[Word]:
         told: list[Word] = []

@@ -26,6 +26,7 @@ class TheirEar:
         self._start_ms: int | None = None  # of what is being said
         self._suspected = False
         self._burst_ms: int | None = None  # where what is suspected ended
+        self._late: tuple[int, int] | None = None  # what was dismissed before its words came
         self._end_ms = 0
 
     # As a Listener -----------------------------------------------------------------------------
@@ -40,6 +41,7 @@ class TheirEar:
         if self._burst_ms is None and spoken_ms >= self._manners.accept_ms:
             self._accept(self._start_ms)
         elif spoken_ms >= self._manners.decide_ms and self._burst_ms is not None:
+            self._late = (self._start_ms, self._burst_ms)
             self._dismiss()
 
     def audible(self, audible: bool) -> None:
@@ -50,15 +52,14 @@ class TheirEar:
         """The server does not ask whose words it hears."""
 
     def understood(self, text: str, *, final: bool) -> None:
-        """What the recogniser makes of the speech so far."""
-        if self._start_ms is None or not self._suspected or not text:
-            if final and self._suspected and self._burst_ms is not None:
-                self._dismiss()
-            return
+        """What the recogniser makes of the speech so far; "" and final: nothing."""
         harmless = self._backchannels.are_all_of if final else self._backchannels.may_become
-        if not harmless(text):
+        means_something = bool(text) and not harmless(text)
+        if self._start_ms is None:
+            self._understood_late(means_something)
+        elif self._suspected and means_something:
             self._accept(self._start_ms)
-        elif final and self._burst_ms is not None:
+        elif self._suspected and final and self._burst_ms is not None:
             self._dismiss()
 
     def take(self) -> list[AudioFrame]:
@@ -82,7 +83,7 @@ class TheirEar:
         if self._start_ms is not None and self._suspected:
             self._burst_ms = None  # what was suspected goes on
             return
-        self._start_ms = start_ms
+        self._start_ms, self._late = start_ms, None
         self._suspected = self._audible
         self._tell(SpeechSuspected(start_ms) if self._audible else SpeechStarted(start_ms))
 
@@ -99,6 +100,12 @@ class TheirEar:
             self._tell(BurstEnded(self._end_ms))
         else:
             self._stop(self._end_ms)
+
+    def _understood_late(self, means_something: bool) -> None:
+        """What was dismissed for want of words was a turn after all, if they mean something."""
+        if self._late is not None and means_something:
+            (start_ms, self._burst_ms), self._late = self._late, None
+            self._accept(start_ms)
 
     def _accept(self, start_ms: int) -> None:
         self._suspected = False

@@ -82,7 +82,7 @@ class Memory:
 
 def seed_id(key: str) -> str:
     """The id of the item that stands for an entry; OpenAI takes 32 characters at most."""
-    return f"s_{key}"[:32]
+    return f"s_{key[-30:]}"
 
 
 def _items(entry: Entry) -> Iterator[Order]:

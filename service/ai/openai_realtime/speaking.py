@@ -113,7 +113,7 @@ class Speaking:
     def answer(self) -> None:
         """It is over."""
         self._tools_in_a_row = self._tries = 0
-        if not self._replies.release():
+        if not self._silent and not self._replies.release():
             self._ask()
 
     def interrupt(self, command: Interrupt) -> None:

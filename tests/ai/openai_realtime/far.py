@@ -17,7 +17,8 @@ from service.ai.openai.access import Server
 class Far:
     """Accepts sessions and utterances by itself; answers when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, commits: bool = True) -> None:
+        self._commits = commits
         self.orders: list[dict[str, Any]] = []
         self.refusals: list[Exception] = []  # of the next sockets
         self.sockets = 0
@@ -44,7 +45,7 @@ class Far:
         self.orders.append(order)
         if order["type"] == "session.update" and not self.silent:
             self.say("session.updated", session={"type": "realtime"})
-        elif order["type"] == "input_audio_buffer.commit":
+        elif order["type"] == "input_audio_buffer.commit" and self._commits:
             self.say("input_audio_buffer.committed", item_id=f"user_{next(self._number)}")
 
     async def recv(self, decode: bool = False) -> bytes:
@@ -81,7 +82,9 @@ class Far:
 
     @property
     def sound(self) -> bytes:
-        return b"".join(base64.b64decode(o["audio"]) for o in self.told("input_audio_buffer.append"))
+        return b"".join(
+            base64.b64decode(o["audio"]) for o in self.told("input_audio_buffer.append")
+        )
 
     # What it says --------------------------------------------------------------------------------
 

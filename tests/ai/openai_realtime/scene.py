@@ -2,11 +2,11 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from service.agents import Agent
+from service.agents import Agent, McpServer
 from service.ai.base import Brief
 from service.ai.openai.access import Access
 from service.ai.openai_realtime.engine import RealtimeEngine
@@ -14,8 +14,9 @@ from service.ai.openai_realtime.talk import RealtimeTalk
 from service.core.audio import PCMU_8K, AudioFrame, MediaFormat
 from service.core.calls import CallId
 from service.core.commands import Hear, TellAudible
-from service.core.events import EngineEvent, TurnAudio, TurnText
+from service.core.events import EngineEvent, ToolCalled, TurnAudio, TurnText
 from service.core.turns import PastTurn
+from service.tools import ToolResult, ToolSpec
 from tests.ai.openai_realtime.far import Far
 from tests.voices import on_the_line, recording, silence
 
@@ -25,8 +26,37 @@ COUGH = recording("digits/1")[: 16 * 330]
 URL = "http://127.0.0.1:9000/v1"
 
 
-class NoTools:
-    """Tools of an agent that has none."""
+class Box:
+    """Tools that a test decides about: what each says, and how long it takes."""
+
+    def __init__(self, **results: ToolResult) -> None:
+        self.results = results
+        self.takes_s = 0.0
+        self.calls: list[tuple[str, str]] = []
+        self.keys = ""
+        self.takes_keys = False
+        self.specs = tuple(ToolSpec(name, f"does {name}", {"type": "object"}) for name in results)
+        self.remote_mcp: tuple[McpServer, ...] = ()
+
+    @asynccontextmanager
+    async def open(self, agent: Agent, *, variables: Mapping[str, str]) -> AsyncIterator["Box"]:
+        yield self
+
+    def waiting(self, name: str) -> str:
+        return f"One moment, I {name}."
+
+    def press(self, digit: str) -> bool:
+        self.keys += digit * self.takes_keys
+        return self.takes_keys
+
+    async def call(
+        self, name: str, arguments: str, *, called: Callable[[ToolCalled], None]
+    ) -> ToolResult:
+        self.calls.append((name, arguments))
+        await asyncio.sleep(self.takes_s)
+        result = self.results.get(name) or ToolResult("no such tool", code="tool.unknown")
+        called(ToolCalled(name, arguments, result.code, round(self.takes_s * 1000)))
+        return result
 
 
 def agent(**fields: Any) -> Agent:
@@ -67,6 +97,10 @@ class Scene:
         names = [type(event).__name__ for event in self.events]
         return [name for name, _ in itertools.groupby(names)]
 
+    async def settle(self) -> None:
+        """Let what was said arrive."""
+        await asyncio.sleep(0.01)
+
     @property
     def text(self) -> str:
         return "".join(event.text for event in self.of(TurnText))
@@ -81,7 +115,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    tools: Any,
+    box: Box | None = None,
     *,
     far: Far | None = None,
     line: MediaFormat = PCMU_8K,
@@ -94,6 +128,7 @@ async def scene(
     events: list[EngineEvent] = []
     number = itertools.count(1)
     access = Access(key="sk-x", url=URL, secrets={}, connect=far.connect)
+    tools = cast("Any", box or Box())
     engine = RealtimeEngine(access, tools, lambda p: f"{p}_{next(number)}", judge=None)
     brief = Brief(
         call_id=CallId("call_1"),
