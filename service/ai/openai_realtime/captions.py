@@ -38,7 +38,8 @@ class Captions:
         self._text = ""
         self._told = 0  # characters
         self._told_weight = 0.0
-        self._complete = False
+        self._complete = False  # text and sound belong together
+        self._closed = False
 
     @property
     def text(self) -> str:
@@ -66,12 +67,20 @@ class Captions:
 
     def complete(self) -> list[Word]:
         """All is there: the words that were not told yet."""
-        self._complete = True
+        self._complete = self._closed = True
         return self._tell(_words(self._text[self._told :], whole=True), None)
+
+    def break_off(self) -> list[Word]:
+        """No more comes, and the text had run ahead: what the sound does not reach was not said."""
+        ends_ms = self._begin_ms + len(self._levels) * BLOCK_MS
+        words = self._tell(_words(self._text[self._told :], whole=True), ends_ms)
+        self._text = self._text[: self._told]
+        self._closed = True
+        return words
 
     def due(self, played_ms: int) -> list[Word]:
         """The words to be told when at most so much of the turn's sound can have been heard."""
-        if self._complete or self._told == len(self._text):
+        if self._closed or self._told == len(self._text):
             return []
         until_ms = min(played_ms + AHEAD_MS, self._begin_ms + len(self._levels) * BLOCK_MS)
         return self._tell(_words(self._text[self._told :], whole=False), until_ms)

@@ -80,7 +80,7 @@ class TheirEar:
 
     def voice_began(self, start_ms: int) -> None:
         """Speech began at this media time."""
-        if self._start_ms is not None and self._suspected:
+        if self._start_ms is not None:
             self._burst_ms = None  # what was suspected goes on
             return
         self._start_ms, self._late = start_ms, None

@@ -278,10 +278,15 @@ class Hearing:
     # A new session -----------------------------------------------------------------------------
 
     def lose(self) -> None:
-        """There is no session for now."""
+        """There is no session for now; what the server was hearing it will not end."""
         self._caller.holds = True
+        if isinstance(self._ear, TheirEar):
+            self._ear.end()
 
-    def resume(self) -> list[Order | str]:
+    def seeds(self) -> list[Order | str]:
         """What a new session must be told to be where the old one was."""
-        self._caller.holds = False
         return [*self._caller.resume()]
+
+    def resume(self) -> None:
+        """There is one again."""
+        self._caller.holds = False

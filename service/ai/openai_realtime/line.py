@@ -129,10 +129,9 @@ class Line:
             await connection.send(self._far.session())
             while not isinstance(await self._opening_event(connection), SessionReady):
                 pass
-            for order in self._far.seeds():
-                await _write(connection, order)
             self._stack = stack.pop_all()
-        self._outbox.clear()
+        self._outbox = deque(self._far.seeds())  # whatever is sent from now on comes after them
+        self._wake.set()
         self._renewing.clear()
         self.is_old = False
         self._age = asyncio.get_running_loop().call_later(SESSION_MOST_S, self._grow_old)

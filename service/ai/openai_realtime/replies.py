@@ -211,7 +211,7 @@ class Replies:
         self._next()
 
     def _take_over(self, reply: Reply, over: ResponseOver) -> None:
-        self._tell(reply, reply.finish())
+        self._tell(reply, reply.finish(broken=over.status in ("cancelled", "failed")))
         if reply.held:
             self._held_over = over
         else:

@@ -113,8 +113,8 @@ class Reply:
         self._item(item_id).captions.read(text)
         return self._begin()
 
-    def complete(self, item_id: str) -> list[EngineEvent]:
-        """All of the item's sound is there."""
+    def complete(self, item_id: str, *, broken: bool = False) -> list[EngineEvent]:
+        """All of the item's sound is there; `broken`: though more was to come."""
         item = self._items.get(item_id)
         if item is None or item.complete:
             return []
@@ -122,7 +122,7 @@ class Reply:
         frames = self._cutter.flush()
         for frame in frames:
             item.captions.hear(frame.data)
-        words = item.captions.complete()
+        words = item.captions.break_off() if broken else item.captions.complete()
         self.weight_ms = item.captions.weight_ms
         return [*self._texts(words), *(TurnAudio(self.turn_id, frame) for frame in frames)]
 
@@ -134,10 +134,10 @@ class Reply:
                 events += self._texts(item.captions.due(played_ms))
         return events
 
-    def finish(self) -> list[EngineEvent]:
-        """Nothing more comes."""
+    def finish(self, *, broken: bool = False) -> list[EngineEvent]:
+        """Nothing more comes; `broken`: though it was not all."""
         self.over = True
-        events = [event for item_id in [*self._items] for event in self.complete(item_id)]
+        events = [e for item_id in [*self._items] for e in self.complete(item_id, broken=broken)]
         return [*events, TurnEnded(self.turn_id)] if self.began else []
 
     # What the caller heard of it -----------------------------------------------------------------

@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+import structlog
+
 from service.ai.base import Brief, Emit
 from service.ai.openai.errors import named_error
 from service.ai.openai_realtime import orders, session
 from service.ai.openai_realtime.events import (
     Committed,
     Complained,
+    ItemBegan,
     RemoteToolsMissing,
     RemoteToolUsed,
     ServerEvent,
@@ -46,6 +49,8 @@ from service.tools import Toolbox
 
 INSTRUCTIONS_MOST = 20
 ARGUMENTS_MOST = 2000
+
+log = structlog.get_logger()
 
 
 class RealtimeTalk:
@@ -80,6 +85,7 @@ class RealtimeTalk:
             brief, emit, self._line.send, answerer=self._speaking, memory=memory, judge=judge
         )
         self._keys = Keys(toolbox, self._hearing.pressed)
+        self._remote_since_s = 0.0  # when a remote tool was last begun
         self._failed = False
         self._job: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -145,15 +151,22 @@ class RealtimeTalk:
                 self._hearing.take(event)
             case Complained():
                 self._complained(event)
-            case RemoteToolUsed(name, arguments, failed):
-                code = "tool.failed" if failed else "ok"
-                self._emit(ToolCalled(name, arguments[:ARGUMENTS_MOST], code, 0))
+            case RemoteToolUsed():
+                self._remote_tool_used(event)
             case RemoteToolsMissing():
                 self._emit(EngineFailed("tool.unreachable", "remote MCP server", fatal=False))
             case SessionReady():
                 pass
             case _:
+                if isinstance(event, ItemBegan) and event.remote:
+                    self._remote_since_s = asyncio.get_running_loop().time()
                 self._speaking.take(event)
+
+    def _remote_tool_used(self, used: RemoteToolUsed) -> None:
+        code = "tool.failed" if used.failed else "ok"
+        took_s = asyncio.get_running_loop().time() - self._remote_since_s
+        arguments = used.arguments[:ARGUMENTS_MOST]
+        self._emit(ToolCalled(used.name, arguments, code, round(took_s * 1000)))
 
     def _complained(self, event: Complained) -> None:
         """What was about an order of ours is the affair of who gave it; the rest may be serious."""
@@ -205,7 +218,7 @@ class RealtimeTalk:
 
     def seeds(self) -> Iterable[Order | str]:
         """What a new session must know."""
-        return [*self._memory.seeds(), *self._hearing.resume()]
+        return [*self._memory.seeds(), *self._hearing.seeds()]
 
     def lost(self) -> None:
         """There is no session for now."""
@@ -216,6 +229,7 @@ class RealtimeTalk:
         """There is one, for the first time or again."""
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
+        self._hearing.resume()
         self._speaking.resume()
 
     def _line_done(self, job: "asyncio.Task[None]") -> None:
@@ -226,4 +240,5 @@ class RealtimeTalk:
         elif isinstance(fault, EngineError):
             self.fail(fault.code, fault.detail)
         else:
+            log.error("Engine crashed", call_id=self._brief.call_id, exc_info=fault)
             self.fail("engine.crashed", type(fault).__name__)

@@ -688,6 +688,42 @@ def test_what_was_being_said_and_asked_is_said_and_asked_again_to_the_next_sessi
     assert call.text == "Hello!"
 
 
+def test_what_is_being_said_while_the_socket_is_lost_is_not() -> None:
+    async def story(call: Scene) -> None:
+        call.far.refusals = [OSError("away")]  # so that it takes a second
+        await call.hear(QUESTION[: 16 * 800])
+        call.far.orders.clear()
+        call.far.cut()
+        await call.hear(QUESTION[16 * 800 :] + silence(1200))
+        call.far.answer("r1", "Yes.")
+        await call.settle()
+
+    call = play(story)
+    line = b"".join(frame.data for frame in on_the_line(QUESTION))
+    speech = line[: 8 * 1500].strip(b"\xff\x7f")
+    assert len(speech) > 8 * 1000
+    assert speech in call.far.sound
+    assert call.far.kinds() == ["session.update", "commit", "response.create"]
+    assert call.text == "Yes."
+
+
+def test_a_tool_that_outlives_its_session_is_told_whole_to_the_next() -> None:
+    async def story(call: Scene) -> None:
+        await call.ask()
+        call.far.begin("r1")
+        call.far.call("r1", "c1", "look")
+        call.far.finish("r1")
+        await call.settle()
+        call.far.orders.clear()
+        call.far.cut()
+        await asyncio.sleep(2)
+
+    box = Box(look=ToolResult("free"))
+    box.takes_s = 1.0
+    kinds = play(story, box=box).far.kinds()
+    assert kinds[-3:] == ["function_call", "function_call_output", "response.create"]
+
+
 def test_a_turn_of_a_lost_session_is_cut_in_words() -> None:
     async def story(call: Scene) -> None:
         await call.ask()
