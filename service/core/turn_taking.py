@@ -1,6 +1,7 @@
-"""Whose turn is it? What is told of a person's speech, and the manners by which it is judged.
+"""The words and the manners of turn-taking: what is told of a person's speech, and the settings.
 
-Pure values: `Listener` in `service/ai/listening.py` is what tells them.
+`TurnTaker` in `service/core/turn_taker.py` decides; `Listener` in `service/ai/listening.py` is
+what engines use.
 """
 
 from collections.abc import Sequence
@@ -74,3 +75,9 @@ Heard = (
     | BurstEnded
 )
 """What a listener tells of a person's speech."""
+
+
+class VoiceAsked(Struct, frozen=True, gc=False):
+    """Let a judge say whether the newest sound is a voice; `judged` takes the answer."""
+
+    number: int
