@@ -10,7 +10,13 @@ from service.core.turn_taking import VoiceAsked
 
 JUDGE_MOST_MS: Final = 60
 """A judge that takes longer is done without."""
-_AGAIN_MS: Final = (20, 20, 20, 20, 60, 60, 60, 120, 240)
+SURELY_VOICE: Final = 0.9
+"""Of a sound that has just begun, this probability proves that it is a voice ..."""
+VOICE: Final = 0.75
+"""... this one must come twice: half of all coughs have it once ..."""
+NO_VOICE: Final = 0.1
+"""... and below this one it surely is none."""
+_AGAIN_MS: Final = (20, 20, 20, 20, 20, 20, 60, 60, 120, 240)
 """From one answer that helped nothing to the next question; the last for ever."""
 
 
@@ -23,12 +29,14 @@ class Asking:
         self._asked_ms: int | None = None
         self._from_ms: int | None = None
         self._tries = 0
+        self.half_sure = False  # an answer made a voice likely
 
     def afresh(self) -> None:
         """Something else begins: an answer that is still to come is about what is past."""
         self.alone = False
         self._asked_ms = self._from_ms = None
         self._tries = 0
+        self.half_sure = False
 
     def ask(self, now_ms: int) -> list[VoiceAsked]:
         """A question, when it is time for one."""
@@ -46,6 +54,13 @@ class Asking:
             return False
         self._asked_ms = None
         return True
+
+    def proves_voice(self, probability: float) -> bool:
+        """Whether this answer, with those before it, proves that a voice has begun."""
+        likely = probability >= VOICE
+        proven = probability >= SURELY_VOICE or (likely and self.half_sure)
+        self.half_sure = self.half_sure or likely
+        return proven
 
     def again(self, now_ms: int) -> None:
         """The answer settled nothing: ask again later."""

@@ -81,13 +81,13 @@ _ECHO_RATIO: Final = 1.4  # 3 dB above the loudest echo is somebody else
 _ECHO_ASSUMED: Final = 1300  # with that ratio -25 dBFS: louder than most echoes, not than callers
 _ECHO_BLOCKS: Final = 100  # the echo is the most loudness of the last 2 to 4 s of the agent's voice
 _TAIL_BLOCKS: Final = 15  # 300 ms: the way to the person and back
-_UNKNOWN_BLOCKS: Final = 100
+_UNKNOWN_BLOCKS: Final = 60
 
 
 class EchoFloor:
     """How loud the agent's own voice comes back from the line, learnt while it is heard.
 
-    Until it was heard for two seconds, it is taken for as loud as a bad line makes it.
+    Until it was heard for 1.2 s, it is taken for as loud as a bad line makes it.
     """
 
     def __init__(self, *, on: bool) -> None:
@@ -96,7 +96,7 @@ class EchoFloor:
         self._audible = False
         self._tail = 0
         self._most_before, self._most = _ECHO_ASSUMED, 0
-        self._blocks = 0
+        self._blocks = _ECHO_BLOCKS - _UNKNOWN_BLOCKS
         self._unknown = _UNKNOWN_BLOCKS
 
     @property

@@ -8,7 +8,7 @@ own echo is dismissed. Time is media time, one block of 20 ms after the other; n
 from collections.abc import Sequence
 from typing import Final
 
-from service.core.asking import Asking
+from service.core.asking import NO_VOICE, VOICE, Asking
 from service.core.events import SpeechDismissed, SpeechStarted, SpeechStopped, SpeechSuspected
 from service.core.onset import BLOCK_MS, EchoFloor, Onset
 from service.core.speech import Speech
@@ -24,10 +24,6 @@ from service.core.wording import Backchannels, OwnWords, words_of
 
 Told = Heard | VoiceAsked
 
-VOICE: Final = 0.75
-"""From this probability on a sound is a voice ..."""
-NO_VOICE: Final = 0.1
-"""... and below this one it surely is none."""
 MAY_BE_OVER_MS: Final = 220
 """Silence that is the first sign of a turn's end: a plosive or a breath is shorter."""
 BURST_OVER_MS: Final = 200
@@ -92,7 +88,7 @@ class TurnTaker:
             return self._judged_speech(self._speech, probability)
         if probability is None:
             return self._begin() if self._onset.plain else ()
-        if probability >= VOICE and self._onset.standing:
+        if self._asking.proves_voice(probability) and self._onset.standing:
             return self._begin()
         self._asking.again(self._now_ms)
         return ()
@@ -144,7 +140,8 @@ class TurnTaker:
         asking.give_up_if_late(now_ms)
         if asking.alone:
             return self._begin() if onset.plain else ()
-        return asking.ask(now_ms) if onset.proposed else ()
+        worth_it = onset.proposed or (asking.half_sure and onset.standing)
+        return asking.ask(now_ms) if worth_it else ()
 
     def _begin(self) -> list[Told]:
         start_ms = self._now_ms - self._onset.blocks * BLOCK_MS
