@@ -60,7 +60,7 @@ class Onset:
     @property
     def standing(self) -> bool:
         """What was proposed has not gone meanwhile."""
-        return self._count() >= _STANDING_BLOCKS
+        return self._loud & 0b11 != 0 and self._count() >= _STANDING_BLOCKS
 
     @property
     def plain(self) -> bool:

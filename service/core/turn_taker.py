@@ -161,9 +161,9 @@ class TurnTaker:
         if self._echo.level:
             self._echo.hear(0)
         told: list[Told] = []
+        self._asking.give_up_if_late(self._now_ms)
         if speech.hear(level, max(speech.least(floor), self._echo.level), self._now_ms):
             told += self._sounds(speech, level)
-        self._asking.give_up_if_late(self._now_ms)
         return told + self._weigh(speech)
 
     def _sounds(self, speech: Speech, level: int) -> Sequence[Told]:
