@@ -65,6 +65,7 @@ class Past(Struct):
 
     key: str
     utterances: list[Utterance]
+    end_ms: int
 
     @property
     def text(self) -> str:
@@ -206,7 +207,7 @@ class Hearing:
         self.speaking = False
         self._emit(event)
         turn = self._caller.close()
-        self._close(turn)
+        self._close(turn, event.end_ms)
         if turn:
             self._answerer.answer()
 
@@ -251,9 +252,9 @@ class Hearing:
             self._ear.understood(self._caller.words, final=self._caller.understood_all)
         self._tell_past()
 
-    def _close(self, turn: list[Utterance]) -> None:
+    def _close(self, turn: list[Utterance], end_ms: int) -> None:
         self._turns += 1
-        past = Past(f"caller_{self._turns}", turn)
+        past = Past(f"caller_{self._turns}", turn, end_ms)
         self._memory.said("caller", past.key, "")  # its place: the text may come after the answer
         self._past.append(past)
         self._all_told.clear()
@@ -264,7 +265,7 @@ class Hearing:
         while self._past and self._past[0].known:
             past = self._past.popleft()
             self._memory.said("caller", past.key, past.text)
-            self._emit(Transcribed(past.text))
+            self._emit(Transcribed(past.text, end_ms=past.end_ms))
         if not self._past:
             self._watch.rest()
             self._all_told.set()

@@ -69,7 +69,7 @@ class RealtimeTalk:
         self._brief = brief
         self._emit = emit
         self._toolbox = toolbox
-        self._minded: deque[str] = deque(maxlen=INSTRUCTIONS_MOST)
+        self._minded = deque(brief.instructions, maxlen=INSTRUCTIONS_MOST)
         self._memory = memory = Memory(brief.history)
         self._line = Line(dial, self, call_id=brief.call_id)
         self._speaking = Speaking(
@@ -97,6 +97,8 @@ class RealtimeTalk:
         self._job = loop.create_task(self._line.carry())
         self._job.add_done_callback(self._line_done)
         await self._opened
+        if self._brief.unanswered:
+            self._speaking.answer()
 
     async def aclose(self) -> None:
         """Leave no task, no timer and no socket behind."""

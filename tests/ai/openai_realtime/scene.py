@@ -14,7 +14,7 @@ from service.ai.openai_realtime.talk import RealtimeTalk
 from service.core.audio import PCMU_8K, AudioFrame, MediaFormat
 from service.core.calls import CallId
 from service.core.commands import Hear, TellAudible
-from service.core.events import EngineEvent, ToolCalled, TurnAudio, TurnText
+from service.core.events import EngineEvent, ToolCalled, Transcribed, TurnAudio, TurnText
 from service.core.turns import PastTurn
 from service.tools import ToolResult, ToolSpec
 from tests.ai.openai_realtime.far import Far
@@ -101,6 +101,10 @@ class Scene:
         """Let what was said arrive."""
         await asyncio.sleep(0.01)
 
+    def texts(self) -> list[str]:
+        """What the caller said."""
+        return [event.text for event in self.of(Transcribed)]
+
     @property
     def text(self) -> str:
         return "".join(event.text for event in self.of(TurnText))
@@ -120,7 +124,8 @@ async def scene(
     far: Far | None = None,
     line: MediaFormat = PCMU_8K,
     history: Iterable[PastTurn] = (),
-    variables: Mapping[str, str] | None = None,
+    unanswered: bool = False,
+    minded: tuple[str, ...] = (),
     **fields: Any,
 ) -> AsyncIterator[Scene]:
     """A call that has begun."""
@@ -135,8 +140,9 @@ async def scene(
         agent=agent(**fields),
         hears=line,
         speaks=line,
-        variables=dict(variables or {}),
         history=tuple(history),
+        instructions=minded,
+        unanswered=unanswered,
     )
     try:
         async with engine.open(brief, events.append) as talk:

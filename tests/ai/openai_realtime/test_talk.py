@@ -63,7 +63,7 @@ def test_a_question_is_answered() -> None:
         "TurnText",
         "TurnEnded",
     ]
-    assert call.of(Transcribed) == [Transcribed("when are you open")]
+    assert call.texts() == ["when are you open"]
     assert call.text == "From nine to five."
     assert call.far.kinds() == ["session.update", "commit", "response.create"]
 
@@ -140,7 +140,7 @@ def test_an_answer_is_thrown_away_unheard_when_the_caller_goes_on() -> None:
 
     call = play(story)
     assert call.text == "All of it."
-    assert call.of(Transcribed) == [Transcribed("when are you open")]
+    assert call.texts() == ["when are you open"]
     assert call.far.kinds() == [
         "session.update",
         "commit",
@@ -294,7 +294,7 @@ def test_a_short_word_that_means_something_is_answered() -> None:
 
     call = play(story)
     assert len(call.of(SpeechStarted)) == len(call.of(SpeechStopped)) == 2
-    assert call.of(Transcribed)[-1] == Transcribed("stop")
+    assert call.texts()[-1] == "stop"
     assert call.text == "From nine to five.Yes?"
     assert len(call.far.told("input_audio_buffer.commit")) == 2
 
@@ -451,6 +451,19 @@ def test_instructions_given_later_are_minded() -> None:
     assert far.kinds() == ["session.update", "system"]
 
 
+def test_a_question_that_another_engine_left_unanswered_is_answered_at_once() -> None:
+    async def story(call: Scene) -> None:
+        await call.settle()
+        call.far.answer("r1", "From nine to five.")
+        await call.settle()
+
+    past = [PastTurn("agent", "Hello."), PastTurn("caller", "when are you open")]
+    call = play(story, history=past, unanswered=True, minded=("Be brief.",))
+    assert call.far.kinds() == ["session.update", "assistant", "user", "response.create"]
+    assert call.far.orders[0]["session"]["instructions"] == "Be.\n\nBe brief."
+    assert call.text == "From nine to five."
+
+
 def test_a_conversation_taken_over_begins_with_what_was_said() -> None:
     async def story(call: Scene) -> None:
         await call.settle()
@@ -477,7 +490,11 @@ def test_the_server_may_decide_whose_turn_it_is(detection: str) -> None:
         await call.settle()
 
     call = play(story, realtime={"turn_detection": detection})
-    assert call.events[:3] == [SpeechStarted(100), SpeechStopped(900), Transcribed("hello")]
+    assert call.events[:3] == [
+        SpeechStarted(100),
+        SpeechStopped(900),
+        Transcribed("hello", end_ms=900),
+    ]
     assert call.text == "Hello!"
     assert len(call.far.sound) == 8 * 1000 - 8 * 1000 % 480
     assert call.far.kinds() == ["session.update", "response.create"]
@@ -603,7 +620,7 @@ def test_a_text_that_never_comes_costs_only_the_text() -> None:
 
     call = play(story)
     assert call.of(EngineFailed) == [EngineFailed("openai.stalled", "recognition", fatal=False)]
-    assert call.of(Transcribed) == [Transcribed("")]
+    assert call.texts() == [""]
 
 
 def test_an_utterance_that_the_server_refuses_is_one_not_understood() -> None:
@@ -614,7 +631,7 @@ def test_an_utterance_that_the_server_refuses_is_one_not_understood() -> None:
         await call.settle()
 
     call = play(story, far=Far(commits=False))
-    assert call.of(Transcribed) == [Transcribed("")]
+    assert call.texts() == [""]
 
 
 def test_an_answer_that_nobody_asked_for_is_cancelled() -> None:
@@ -684,7 +701,7 @@ def test_what_was_being_said_and_asked_is_said_and_asked_again_to_the_next_sessi
         await call.settle()
 
     call = play(story)
-    assert call.of(Transcribed) == [Transcribed("hello")]
+    assert call.texts() == ["hello"]
     assert call.text == "Hello!"
 
 
