@@ -28,7 +28,7 @@ SECONDS: Final = 40
 TALKS_FRAMES: Final = 200
 LISTENS_FRAMES: Final = 300
 SPREAD: Final = 10  # calls are spread over a frame's length, as on a server
-CHUNKS: Final = 6  # in a question about an onset
+CHUNKS: Final = 5  # in a question about an onset
 
 Hear = Callable[[AudioFrame], object]
 Make = Callable[[Judge], Hear]

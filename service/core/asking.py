@@ -17,7 +17,7 @@ VOICE: Final = 0.75
 NO_VOICE: Final = 0.1
 """... and below this one it surely is none."""
 SOUND_MOST_MS: Final = 320
-_BEFORE_MS: Final = 100  # a judge needs some of the quiet before a sound, too
+_BEFORE_MS: Final = 70  # a judge needs some of the quiet before a sound, too
 _AGAIN_MS: Final = (20, 20, 20, 20, 20, 20, 60, 60, 120, 240)
 """From one answer that helped nothing to the next question; the last for ever."""
 

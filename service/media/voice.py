@@ -155,11 +155,12 @@ def _model_path() -> str:
 def _samples(question: _Question) -> Samples:
     """The sound at 8 kHz, from -1 to 1."""
     pcm = to_pcm16(question.audio_format.encoding)(question.sound)
-    samples = np.frombuffer(pcm, np.dtype("<i2")).astype(np.float32) / 32768
+    samples = np.frombuffer(pcm, np.dtype("<i2")).astype(np.float32) * np.float32(1 / 32768)
     rate_hz = question.audio_format.sample_rate_hz
     if rate_hz == _RATE_HZ:
         return samples
-    return np.asarray(soxr.resample(samples, rate_hz, _RATE_HZ), np.float32)
+    narrow: Samples = soxr.resample(samples, rate_hz, _RATE_HZ)
+    return narrow
 
 
 def _side_by_side(sounds: Sequence[Samples]) -> Samples:

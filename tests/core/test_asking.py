@@ -8,10 +8,10 @@ from service.core.turn_taking import VoiceAsked
 
 def test_one_question_is_open_at_a_time() -> None:
     asking = Asking()
-    assert asking.ask(100, 80) == [VoiceAsked(1, -80)]
+    assert asking.ask(100, 80) == [VoiceAsked(1, -50)]
     assert asking.ask(120, 80) == []
     assert asking.answered(1)
-    assert asking.ask(120, 80) == [VoiceAsked(2, -60)]
+    assert asking.ask(120, 80) == [VoiceAsked(2, -30)]
 
 
 def test_an_answer_to_an_old_question_is_dropped() -> None:
@@ -50,7 +50,7 @@ def test_a_judge_that_is_late_is_done_without_until_something_else_begins() -> N
     assert not asking.answered(1)
     assert asking.ask(300, 80) == []
     asking.afresh()
-    assert asking.ask(320, 80) == [VoiceAsked(2, 140)]
+    assert asking.ask(320, 80) == [VoiceAsked(2, 170)]
 
 
 def test_a_likely_voice_must_come_twice_and_a_sure_one_once() -> None:
@@ -78,5 +78,5 @@ def test_only_the_first_answer_is_waited_for() -> None:
 def test_a_question_reaches_back_a_little_before_the_sound_but_not_far() -> None:
     [short] = Asking().ask(1000, 80)
     [long] = Asking().ask(1000, 5000)
-    assert short.since_ms == 820
+    assert short.since_ms == 850
     assert long.since_ms == 1000 - SOUND_MOST_MS
