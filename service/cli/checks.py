@@ -12,11 +12,11 @@ from redis.exceptions import RedisError
 
 from providers.base import Finding, Flow, HttpRequest, HttpResponse, Provider
 from service.agents import AgentBook
-from service.engines import NAMES
 from service.calls.control import Control
 from service.calls.redis import open_redis, reaching_redis
 from service.clock import Clock
 from service.core.errors import ConfigError, StoreAway
+from service.engines import NAMES
 from service.settings import Settings, is_loopback
 
 OLDEST_REDIS = (6, 2)

@@ -147,18 +147,18 @@ class Speaking:
 
     def close_heard(self, now_ms: int) -> list[Command]:
         """The turns that have been heard to their end."""
-        commands: list[Command] = []
-        for turn in [*self._turns.values()]:
-            if turn.made and self._playout.heard_ms(turn.turn_id, now_ms) >= turn.made_ms:
-                commands.append(self._close(turn, turn.made_ms, now_ms))
-        return commands
+        heard = [
+            turn
+            for turn in self._turns.values()
+            if turn.made and self._playout.heard_ms(turn.turn_id, now_ms) >= turn.made_ms
+        ]
+        return [self._close(turn, turn.made_ms, now_ms) for turn in heard]
 
     def cut(self, now_ms: int) -> list[Command]:
         """The line is gone: what was not heard will not be."""
-        turns = [*self._turns.values()]
         commands: list[Command] = [
             self._close(turn, self._playout.heard_ms(turn.turn_id, now_ms), now_ms)
-            for turn in turns
+            for turn in [*self._turns.values()]
         ]
         self._playout.clear(now_ms)
         return commands
