@@ -1,5 +1,0 @@
-"""Stub."""
-
-
-class Tools:
-    async def look_up(self, agent, variables): ...
