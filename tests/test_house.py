@@ -43,6 +43,8 @@ ARROWS = {
     "service.calls": [*RULES, "providers.base", "service.cassettes"],
     "service.bridge": LIVE,
     "service.page": LIVE,
+    "service.engines": [*RULES, "service.ai", "service.media", "service.tools"],
+    "service.standin": [*GROUND, "service.media", "service.ai"],
     "service.app": ["service", "providers"],
     "service.twin": [*LIVE, "providers"],
     "service.conformance": [*GROUND, "service.twin", "service.replay"],
