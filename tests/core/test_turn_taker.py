@@ -415,7 +415,7 @@ def test_an_echo_louder_than_assumed_is_learnt_from_the_first_burst_nobody_under
     assert line.kinds == [SpeechSuspected, BurstEnded, SpeechDismissed]
     line.sound(300, level=LOUD + 1000).quiet(1000)
     assert len(line.kinds) == 3
-    line.sound(300, level=LOUD + 2000)
+    line.sound(300, level=2 * LOUD)
     assert line.kinds[3:] == [SpeechSuspected]
 
 
