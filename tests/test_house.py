@@ -29,6 +29,7 @@ LIVE = [
 ARROWS = {
     "service.core": [],
     "service.logs": GROUND,
+    "service.traces": GROUND,
     "service.agents": GROUND,
     "service.clock": GROUND,
     "service.settings": GROUND,
