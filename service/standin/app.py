@@ -7,12 +7,14 @@ was asked of it. It knows no clock but the event loop's, so it runs on virtual t
 import random
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from service.standin.desk import Desk
 from service.standin.faults import Faults
 from service.standin.http import Entrance, complete_chat, list_models, speak, transcribe
+from service.standin.realtime.endpoint import RealtimeEntrance
+from service.standin.realtime.session import Session
 from service.standin.record import Request
 from service.standin.refusals import Refused
 from service.standin.script import Script
@@ -38,7 +40,10 @@ class Standin:
         self._voice = voice or Voice()
         self._shares_voice = voice is not None
         self._desk = Desk(script, key, chance or random.Random(0), self._voice)
-        self.app: ASGIApp = Starlette(routes=_routes(self._desk))
+        self._realtime = RealtimeEntrance(self._desk)
+        self.app: ASGIApp = Starlette(
+            routes=[WebSocketRoute("/v1/realtime", self._realtime), *_routes(self._desk)]
+        )
 
     @property
     def requests(self) -> list[Request]:
@@ -49,6 +54,11 @@ class Standin:
     def refused(self) -> list[Refused]:
         """What broke the API's rules; faults of the script are not among it."""
         return self._desk.refused
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All Realtime sessions, in order: what was sent there, the conversation, the memory."""
+        return self._realtime.sessions
 
     @property
     def heard(self) -> list[str]:
