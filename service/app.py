@@ -19,9 +19,7 @@ from providers.base import Provider
 from providers.catalog import catalog
 from service.agents import AgentBook
 from service.ai.base import Engine
-from service.ai.echo import EchoEngine
-from service.ai.loopback import LoopbackEngine
-from service.ai.offline.engine import OfflineEngine
+from service.ai.openai.access import Access as OpenAIAccess
 from service.bridge.endpoint import MediaEndpoint
 from service.bridge.exchange import Exchange
 from service.bridge.pacer import Ticker
@@ -52,6 +50,7 @@ from service.cassettes.shelf import Policy
 from service.clock import Clock, Ids
 from service.core.calls import CallId
 from service.core.events import HangUpRequested
+from service.engines import MUTE, Engines
 from service.page import routes as page
 from service.settings import Settings
 from service.tools import Tools
@@ -61,9 +60,6 @@ AGENTS_EVERY_S = 2.0
 ERRANDS_TIMEOUT_S = 5.0
 JOURNAL_TIMEOUT_S = 5.0
 RESTART_AFTER_S = 1.0
-MUTE_ENGINES = frozenset({LoopbackEngine.name})
-"""Those that say nothing, whatever they are told to."""
-
 Job = Callable[[], Awaitable[None]]
 AroundEngine = Callable[[Engine], Engine]
 
@@ -90,12 +86,15 @@ def create_app(
     around_engine: AroundEngine | None = None,
     engines: Mapping[str, Engine] | None = None,
     own_voice: OwnVoice | None = None,
+    openai: OpenAIAccess | None = None,
+    tools: Tools | None = None,
 ) -> Starlette:
     """The service. ConfigError when agents or carriers are described wrongly.
 
     `redis`: a client in place of the one to REDIS_URL; `around_engine`: what each engine is used
     through. `engines`: all there are, by name, in place of the service's own, which then do not
-    start; `own_voice` then says what is kept ready for their troubles.
+    start; `own_voice` then says what is kept ready for their troubles. `openai` and `tools`: other
+    ways to OpenAI, and to what agents use, than the network.
     `await app.state.drain(seconds)` lets its calls come to an end.
     """
     clock = clock or Clock()
@@ -108,6 +107,8 @@ def create_app(
         around_engine=around_engine or _as_it_is,
         engines=engines,
         sentences=Sentences(own_voice),
+        openai=openai,
+        tools=tools,
     )
     app = Starlette(
         routes=service.routes(), lifespan=service.lifespan, exception_handlers=exception_handlers
@@ -116,20 +117,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.drain = service.drain
     return app
-
-
-def engine_names() -> frozenset[str]:
-    """The engines of this version, as agent files name them."""
-    return frozenset(_own_engines(OfflineEngine(str), str))
-
-
-def _own_engines(offline: OfflineEngine, new_id: Callable[[str], str]) -> dict[str, Engine]:
-    engines: list[Engine] = [
-        offline,
-        EchoEngine(new_id, offline.synthesise),
-        LoopbackEngine(new_id),
-    ]
-    return {engine.name: engine for engine in engines}
 
 
 class _Service:
@@ -146,6 +133,8 @@ class _Service:
         around_engine: AroundEngine,
         engines: Mapping[str, Engine] | None,
         sentences: Sentences,
+        openai: OpenAIAccess | None,
+        tools: Tools | None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -181,9 +170,11 @@ class _Service:
             max_call_s=settings.callbridge_max_call_seconds,
         )
         self._sentences = sentences
-        self._tools = Tools()
-        self._offline = OfflineEngine(ids.new) if engines is None else None
-        given = _own_engines(self._offline, ids.new) if self._offline is not None else engines or {}
+        self._tools = tools or _tools(settings)
+        self._own = None
+        if engines is None:
+            self._own = Engines(ids.new, openai or _openai(settings), self._tools)
+        given = self._own.by_name if self._own is not None else engines or {}
         self._engine_names = frozenset(given)
         self._engineless: list[str] = []  # as was said last
         self._ticker = Ticker(self._lagged)
@@ -280,7 +271,7 @@ class _Service:
             clock=self._clock,
             ids=self._ids,
             closing=self._draining,
-            mute_engines=MUTE_ENGINES,
+            mute_engines=MUTE,
         )
 
     def _make_recorder(self) -> Recorder:
@@ -337,9 +328,9 @@ class _Service:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._store.close)
             await stack.enter_async_context(self._http)
-            if self._offline is not None:
-                offline = await stack.enter_async_context(self._offline)
-                self._sentences.own_voice = offline.speak
+            if self._own is not None:
+                await stack.enter_async_context(self._own)
+                self._sentences.own_voice = self._own.own_voice
             await self._sentences.prepare(self._agents)
             await (
                 anyio.lowlevel.checkpoint()
@@ -461,4 +452,18 @@ def _patience(settings: Settings) -> Patience:
         attach_ms=settings.callbridge_attach_timeout_ms,
         reattach_ms=settings.callbridge_reattach_ms,
         lease_ms=settings.callbridge_lease_ms,
+    )
+
+
+def _openai(settings: Settings) -> OpenAIAccess:
+    return OpenAIAccess(
+        key=settings.openai_api_key,
+        url=settings.openai_base_url,
+        secrets=settings.callbridge_secrets,
+    )
+
+
+def _tools(settings: Settings) -> Tools:
+    return Tools(
+        secrets=settings.callbridge_secrets, private_hosts=settings.callbridge_private_hosts
     )

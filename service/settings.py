@@ -7,6 +7,7 @@ import base64
 import binascii
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ TOGETHER = (
 
 
 ED25519_KEY_BYTES = 32
+
+FOR_AGENTS = "CALLBRIDGE_SECRET_"
+HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
 
 class Settings(BaseModel):
@@ -54,6 +58,9 @@ class Settings(BaseModel):
 
     openai_api_key: str = Field(default="", repr=False)
     openai_base_url: str = ""
+    callbridge_secrets: dict[str, str] = Field(default={}, repr=False)
+    """What agent files may name: the value of CALLBRIDGE_SECRET_NAME under NAME."""
+    callbridge_private_hosts: tuple[str, ...] = ()
 
     callbridge_insecure: bool = False
     callbridge_max_calls: Annotated[int, Field(ge=1)] = 300
@@ -86,6 +93,16 @@ class Settings(BaseModel):
         if len(keys) < len(pairs):
             raise ValueError("a key's name is given twice")
         return keys
+
+    @field_validator("callbridge_private_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        hosts = tuple(host.strip().lower() for host in value.split(",") if host.strip())
+        if not all(_is_network(host) or HOST_NAME.fullmatch(host) for host in hosts):
+            raise ValueError("expected host names, addresses or networks like 10.0.0.0/8")
+        return hosts
 
     @field_validator("callbridge_public_url", "twilio_api_base", "telnyx_api_base")
     @classmethod
@@ -145,7 +162,14 @@ class Settings(BaseModel):
         An empty variable counts as not set.
         """
         known = {name.upper() for name in cls.model_fields}
-        given = {k.lower(): v.strip() for k, v in env.items() if k in known and v.strip()}
+        given: dict[str, Any] = {
+            k.lower(): v.strip() for k, v in env.items() if k in known and v.strip()
+        }
+        given["callbridge_secrets"] = {
+            k.removeprefix(FOR_AGENTS): v.strip()
+            for k, v in env.items()
+            if k.startswith(FOR_AGENTS) and v.strip()
+        }
         incomplete = [fault for names in TOGETHER for fault in _incomplete(given, names)]
         try:
             settings = cls.model_validate(given)
@@ -161,6 +185,14 @@ def environment() -> dict[str, str]:
     """This process's variables over those of `.env`, when there is one."""
     from_file = {k: v for k, v in dotenv_values(".env").items() if v is not None}
     return from_file | dict(os.environ)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -29,6 +29,7 @@ LIVE = [
 ARROWS = {
     "service.core": [],
     "service.logs": GROUND,
+    "service.traces": GROUND,
     "service.agents": GROUND,
     "service.clock": GROUND,
     "service.settings": GROUND,
@@ -43,6 +44,8 @@ ARROWS = {
     "service.calls": [*RULES, "providers.base", "service.cassettes"],
     "service.bridge": LIVE,
     "service.page": LIVE,
+    "service.engines": [*RULES, "service.ai", "service.media", "service.tools"],
+    "service.standin": [*GROUND, "service.media", "service.ai"],
     "service.app": ["service", "providers"],
     "service.twin": [*LIVE, "providers"],
     "service.conformance": [*GROUND, "service.twin", "service.replay"],

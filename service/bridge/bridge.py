@@ -182,7 +182,7 @@ class Bridge:
             hears=self._hears,
             speaks=self._speaks,
             variables=self._variables,
-            history=tuple(self._dialog.history),
+            history=self._dialog.memory.turns,
             instructions=tuple(self._dialog.instructions),
             unanswered=self._unanswered,
         )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from service.agents import Agent
 from service.bridge.shared import Shared
 from service.core.calls import Call, Direction
-from service.core.dialog import Manners
+from service.core.manners import Manners
 from service.core.patience import Waits
 from service.core.voicemail import VoicemailPolicy
 

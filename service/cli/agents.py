@@ -9,7 +9,7 @@ from typing import Any
 from service.agents import check
 from service.agents.book import Checked
 from service.agents.lines import Fault
-from service.app import engine_names
+from service.engines import NAMES
 from service.settings import load_or_exit
 
 
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     checking.add_argument("--json", action="store_true", help="print one JSON object instead")
     arguments = parser.parse_args(argv)
     paths: list[Path] = arguments.files or [load_or_exit().callbridge_agents]
-    checked = check(paths, engines=engine_names())
+    checked = check(paths, engines=NAMES)
     if not checked.files:
         print("callbridge: no agent file is in the folder CALLBRIDGE_AGENTS", file=sys.stderr)
         return 1

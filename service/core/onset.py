@@ -79,6 +79,7 @@ class Onset:
 
 _ECHO_RATIO: Final = 1.4  # 3 dB above the loudest echo is somebody else
 _ECHO_ASSUMED: Final = 1300  # with that ratio -25 dBFS: louder than most echoes, not than callers
+_ECHO_MOST: Final = 4000  # -18 dBFS: who is louder than 3 dB above is never taken for it
 _ECHO_BLOCKS: Final = 100  # the echo is the most loudness of the last 2 to 4 s of the agent's voice
 _TAIL_BLOCKS: Final = 15  # 300 ms: the way to the person and back
 _UNKNOWN_BLOCKS: Final = 60
@@ -122,7 +123,7 @@ class EchoFloor:
             if not self._tail:
                 self._expect()
             return
-        self._most = max(self._most, level)
+        self._most = max(self._most, min(level, _ECHO_MOST))
         self._unknown -= self._unknown > 0
         self._blocks += 1
         if self._blocks == _ECHO_BLOCKS:
@@ -131,7 +132,7 @@ class EchoFloor:
 
     def learn(self, level: int) -> None:
         """What was just heard so loud was the echo."""
-        self._most = max(self._most, level)
+        self._most = max(self._most, min(level, _ECHO_MOST))
         self._expect()
 
     def _expect(self) -> None:

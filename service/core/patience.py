@@ -37,6 +37,7 @@ class Patience:
         self._last_word_ms = 0  # when the engine was asked, or last went on with a turn
         self._line_ms = 0  # when the person's line was last there
         self._quiet_since_ms: int | None = None  # nobody has said anything since
+        self.person_speaks = False
 
     @property
     def owed(self) -> list[str]:
@@ -75,19 +76,20 @@ class Patience:
         """The engine has begun to say something: the oldest text that it was asked to, if any."""
         return self._asked.popleft() if self._asked else None
 
-    def sound_came(self) -> None:
-        """The first sound of a turn of the engine's is there."""
+    def sound_came(self, now_ms: int) -> None:
+        """Sound of a turn of the engine's is there."""
+        self._last_word_ms = now_ms
         self._owes_answer = False
         self._waits_since_ms = None
 
     def person_spoke(self) -> None:
         """The person has begun to speak: an engine may drop what it has not begun."""
-        self._asked.clear()
-        self._owes_answer = False
-        self._waits_since_ms = self._quiet_since_ms = None
+        self.person_speaks = True
+        self.excused()
 
     def person_done(self, stopped_ms: int, now_ms: int) -> None:
         """The person's turn is over since `stopped_ms`: it is the engine's now."""
+        self.person_speaks = False
         self._owes_answer = True
         self._wait_from(stopped_ms)
         self.engine_went_on(now_ms)
@@ -99,7 +101,9 @@ class Patience:
 
     def excused(self) -> None:
         """Nobody waits for the engine any more."""
-        self.person_spoke()
+        self._asked.clear()
+        self._owes_answer = False
+        self._waits_since_ms = self._quiet_since_ms = None
 
     def engine_changed(self, *, owes_answer: bool, now_ms: int) -> None:
         """Another engine has its debts now, but for the texts, which it is asked for anew."""
@@ -113,9 +117,12 @@ class Patience:
         """The person was told that it takes a while."""
         self._filled = True
 
-    def all_quiet(self, now_ms: int) -> None:
-        """Nobody says anything from now on."""
-        self._quiet_since_ms = now_ms
+    def agent_is(self, *, silent: bool, now_ms: int) -> None:
+        """Whether all that the agent said has been heard. Quiet begins when nobody speaks."""
+        if not silent or self.person_speaks:
+            self._quiet_since_ms = None
+        elif self._quiet_since_ms is None:
+            self._quiet_since_ms = now_ms
 
     def stirred(self) -> None:
         """Somebody does something."""

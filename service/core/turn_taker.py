@@ -20,7 +20,7 @@ from service.core.turn_taking import (
     TurnTaking,
     VoiceAsked,
 )
-from service.core.wording import Backchannels, OwnWords, words_of
+from service.core.wording import Hearsay, Sense, words_of
 
 Told = Heard | VoiceAsked
 
@@ -36,8 +36,6 @@ their time to the person, and the news of it back.
 """
 _RESUMES_MS: Final = 300  # an agent that does not speak on so soon had finished anyway
 _QUIET_FIRST_MS: Final = 1000
-_ECHO_WORDS: Final = 2  # of a final text: one word alone is said by many
-_ECHO_WORDS_SO_FAR: Final = 3
 
 
 class TurnTaker:
@@ -45,8 +43,7 @@ class TurnTaker:
 
     def __init__(self, manners: TurnTaking) -> None:
         self._manners = manners
-        self._backchannels = Backchannels(manners.backchannels)
-        self._own = OwnWords()
+        self._hearsay = Hearsay(manners.backchannels, guard=manners.echo_guard)
         self._onset = Onset()
         self._echo = EchoFloor(on=manners.echo_guard)
         self._asking = Asking()
@@ -107,7 +104,7 @@ class TurnTaker:
 
     def said(self, text: str) -> None:
         """The agent is saying this."""
-        self._own.add(text)
+        self._hearsay.said(text)
 
     def understood(self, text: str, *, final: bool) -> Sequence[Told]:
         """What the recogniser makes of the speech so far; "" and final: nothing."""
@@ -234,15 +231,16 @@ class TurnTaker:
     # Whether it was one ------------------------------------------------------------------------
 
     def _settle(self, speech: Speech, text: str, *, final: bool) -> Sequence[Told]:
-        if self._is_echo(text, final=final):
-            self._echo.learn(speech.peak)
-            return self._dismiss(speech)
-        if self._is_own(text) and not final:
-            return ()
-        harmless = self._backchannels.are_all_of if final else self._backchannels.may_become
-        if words_of(text) and not harmless(text):
-            return self._accept(speech)
-        return self._dismiss(speech, undecided=True) if final and speech.signed else ()
+        match self._hearsay.sense(text, final=final):
+            case Sense.WORDS:
+                return self._accept(speech)
+            case Sense.ECHO:
+                self._echo.learn(speech.peak)
+                return self._dismiss(speech)
+            case Sense.NOTHING if speech.signed:
+                return self._dismiss(speech, undecided=True)
+            case _:
+                return ()
 
     def _accept(self, speech: Speech) -> list[Told]:
         speech.suspected = speech.signed = False
@@ -270,13 +268,12 @@ class TurnTaker:
         return ()
 
     def _understood_late(self, text: str) -> Sequence[Told]:
-        past = self._dismissed
-        if past is None or not words_of(text) or self._is_echo(text, final=True):
+        past, sense = self._dismissed, self._hearsay.sense(text, final=True)
+        if past is None or sense is Sense.ECHO:
             return ()
         past.understood(text, self._now_ms)
-        if self._audible and self._backchannels.are_all_of(text):
-            return ()
-        return self._take_back(past)
+        answers = sense is Sense.NOTHING and words_of(text) and not self._audible
+        return self._take_back(past) if sense is Sense.WORDS or answers else ()
 
     def _take_back(self, past: Speech) -> Sequence[Told]:
         """What was dismissed was a turn."""
@@ -286,13 +283,6 @@ class TurnTaker:
         past.sign()
         past.understood(past.text, self._now_ms)
         return self._accept(past)
-
-    def _is_own(self, text: str) -> bool:
-        return self._manners.echo_guard and self._own.contain(text)
-
-    def _is_echo(self, text: str, *, final: bool) -> bool:
-        least = _ECHO_WORDS if final else _ECHO_WORDS_SO_FAR
-        return len(words_of(text)) >= least and self._is_own(text)
 
     def _begin_time_anew(self, end_ms: int) -> None:
         """Another stream of the same call: what was under way goes on in its time."""

@@ -1,10 +1,14 @@
 """What one side said: text against sound, what was heard of it, and how long each step took."""
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
 
 from service.core.events import TurnId
+
+REMEMBERED_MOST = 200
 
 UNTOLD_MOST = 16
 """Utterances remembered whose text has not come: an engine that never tells it."""
@@ -15,6 +19,23 @@ class PastTurn(Struct, frozen=True):
 
     who: str
     text: str
+
+
+class Memory:
+    """What was said in a call, as far as it was heard, for an engine that has to carry it on."""
+
+    def __init__(self, past: Iterable[PastTurn] = ()) -> None:
+        self._turns = deque(past, maxlen=REMEMBERED_MOST)
+
+    def add(self, who: str, text: str) -> None:
+        """One side said this; an empty text is nothing."""
+        if text:
+            self._turns.append(PastTurn(who, text))
+
+    @property
+    def turns(self) -> tuple[PastTurn, ...]:
+        """All of it, the oldest first."""
+        return tuple(self._turns)
 
 
 class Piece(Struct, frozen=True):

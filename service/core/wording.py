@@ -89,6 +89,45 @@ def _is_spelled(word: str) -> bool:
     return word.isdecimal() or word in _DIGITS or (len(word) == 1 and word.isalpha())
 
 
+class Sense(Enum):
+    """What words over the agent's are worth."""
+
+    NOTHING = "nothing"  # none at all, or a back-channel
+    UNCLEAR = "unclear"  # as far as they have come
+    ECHO = "echo"  # the agent's own
+    WORDS = "words"
+
+
+_ECHO_WORDS: Final = 2  # of a whole text: one word of the agent's is said by many
+_ECHO_WORDS_SO_FAR: Final = 3
+
+
+class Hearsay:
+    """Knows what the agent said, and what a listener says who only listens."""
+
+    def __init__(self, backchannels: Iterable[str], *, guard: bool) -> None:
+        self._backchannels = Backchannels(backchannels)
+        self._own = OwnWords()
+        self._guard = guard
+
+    def said(self, text: str) -> None:
+        """The agent is saying this."""
+        self._own.add(text)
+
+    def sense(self, text: str, *, final: bool) -> Sense:
+        """What a text is worth; more of it may come unless it is `final`."""
+        words = words_of(text)
+        if self._guard and self._own.contain(text):
+            if len(words) >= (_ECHO_WORDS if final else _ECHO_WORDS_SO_FAR):
+                return Sense.ECHO
+            if not final:
+                return Sense.UNCLEAR
+        if final:
+            nothing = not words or self._backchannels.are_all_of(text)
+            return Sense.NOTHING if nothing else Sense.WORDS
+        return Sense.UNCLEAR if self._backchannels.may_become(text) else Sense.WORDS
+
+
 class Backchannels:
     """The words by which a listener says no more than that they listen."""
 

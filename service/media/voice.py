@@ -105,7 +105,7 @@ class Voices:
         judged.add_done_callback(partial(self._answer, batch))
 
     def _answer(self, batch: Sequence[_Question], judged: "asyncio.Future[list[float]]") -> None:
-        if judged.cancelled():
+        if judged.cancelled() or self._model is None:
             return
         if (fault := judged.exception()) is not None:
             log.error("voices are told by loudness alone from now on", fault=type(fault).__name__)
@@ -154,7 +154,8 @@ def _model_path() -> str:
 
 def _samples(question: _Question) -> Samples:
     """The sound at 8 kHz, from -1 to 1."""
-    pcm = to_pcm16(question.audio_format.encoding)(question.sound)
+    whole = question.sound[: len(question.sound) // 2 * 2]  # a carrier may cut a sample in two
+    pcm = to_pcm16(question.audio_format.encoding)(whole)
     samples = np.frombuffer(pcm, np.dtype("<i2")).astype(np.float32) * np.float32(1 / 32768)
     rate_hz = question.audio_format.sample_rate_hz
     if rate_hz == _RATE_HZ:

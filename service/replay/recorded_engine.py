@@ -15,7 +15,6 @@ from msgspec import Struct
 from service.agents import Agent
 from service.ai.base import Brief, Emit, Engine
 from service.ai.spoken import Spoken
-from service.app import engine_names
 from service.cassettes.cassette import Line
 from service.cassettes.engine_lane import (
     ToldCommand,
@@ -49,6 +48,7 @@ from service.core.events import (
     TurnStarted,
     TurnText,
 )
+from service.engines import NAMES
 from service.media.convert import Converter
 
 _BEHIND_S = 0.0004
@@ -95,7 +95,7 @@ class RecordedEngine:
 
     def under_all_names(self) -> dict[str, Engine]:
         """This engine, under every name by which an agent may ask for one."""
-        return dict.fromkeys([*sorted(engine_names()), *self._names], self)
+        return dict.fromkeys([*sorted(NAMES), *self._names], self)
 
     @asynccontextmanager
     async def open(self, brief: Brief, emit: Emit) -> AsyncIterator["RecordedTalk"]:

@@ -25,10 +25,12 @@ from service.agents import Agent, Voice
 from service.ai.base import Engine
 from service.ai.offline import speech
 from service.ai.offline.espeak import Espeak
+from service.ai.openai.access import Access
 from service.ai.spoken import Spoken
 from service.app import AroundEngine, create_app
 from service.clock import Clock, Ids
 from service.settings import Settings
+from service.tools import Tools
 from service.twin.socket import dial_app
 from service.twin.telnyx import TelnyxTwin
 from service.twin.twilio import TwilioTwin
@@ -74,10 +76,12 @@ async def open_service(
     redis: Redis | None = None,
     around_engine: AroundEngine | None = None,
     engines: Mapping[str, Engine] | None = None,
+    openai: Access | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Starlette]:
     """The service, started, with `carriers` as all that its REST commands can reach.
 
-    `redis`, `around_engine` and `engines` as in `create_app`.
+    `redis`, `around_engine`, `engines`, `openai` and `tools` as in `create_app`.
     """
     clock = Clock(EPOCH)
     app = create_app(
@@ -89,6 +93,8 @@ async def open_service(
         around_engine=around_engine,
         engines=engines,
         own_voice=None if engines is None else _own_voice,
+        openai=openai,
+        tools=tools,
     )
     async with app.router.lifespan_context(app):
         yield app
@@ -129,16 +135,25 @@ async def open_stage(
     seed: int = 1,
     twilio: Mapping[str, Any] | None = None,
     telnyx: Mapping[str, Any] | None = None,
+    openai: Access | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Stage]:
     """The service, started, with twins that call it and that it can call.
 
     `settings` over those of the stage; `agent`: who is asked for by name when the twins call;
-    `twilio` and `telnyx`: more arguments for the twins.
+    `twilio` and `telnyx`: more arguments for the twins; `openai` and `tools` as in `create_app`.
     """
     asked = f"?agent={agent}" if agent else ""
     chance = random.Random(seed)
     carriers = _Carriers()
-    service = open_service(agents=agents, carriers=carriers, settings=settings, chance=chance)
+    service = open_service(
+        agents=agents,
+        carriers=carriers,
+        settings=settings,
+        chance=chance,
+        openai=openai,
+        tools=tools,
+    )
     async with service as app, inside(app) as http:
         dial = dial_app(app)
         on_twilio = TwilioTwin(

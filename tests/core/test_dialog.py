@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from service.core.audible import TAIL_MS
 from service.core.audio import PCMU_8K, AudioFrame, Party
 from service.core.commands import (
     Apologise,
@@ -24,7 +25,7 @@ from service.core.commands import (
     TellDigit,
     Transfer,
 )
-from service.core.dialog import APOLOGY, PAUSE_MOST_MS, TAIL_MS, Dialog, Manners
+from service.core.dialog import APOLOGY, Dialog
 from service.core.events import (
     DigitsRequested,
     DtmfReceived,
@@ -56,8 +57,10 @@ from service.core.events import (
     TurnStarted,
     TurnText,
 )
+from service.core.manners import Manners
 from service.core.patience import ENGINE_PATIENCE_MS, Waits
 from service.core.playout import MARK_GRACE_MS, Playout
+from service.core.speaking import PAUSE_MOST_MS
 from service.core.voicemail import GREETING_MOST_MS, VoicemailPolicy
 
 TURN = TurnId("t1")
@@ -597,7 +600,7 @@ def test_the_next_engine_answers_what_the_first_one_did_not() -> None:
     question(talk, "are you open")
     commands = talk.tell(EngineFailed("openai.stalled", "first_token"))
     assert of(commands, ChangeEngine) == [ChangeEngine(True)]
-    assert [turn.text for turn in talk.dialog.history] == ["are you open"]
+    assert [turn.text for turn in talk.dialog.memory.turns] == ["are you open"]
 
 
 def test_a_caller_whose_words_were_lost_with_an_engine_is_asked_again() -> None:

@@ -93,6 +93,8 @@ def test_a_louder_echo_is_learnt_at_once() -> None:
     echo.audible(True)
     echo.learn(3000)
     assert echo.level == 3000
+    echo.learn(32_000)  # a person, rather: they must still be heard
+    assert echo.level == 4000
 
 
 def test_the_echo_outlasts_the_agents_voice_by_the_way_to_the_person_and_back() -> None:

@@ -61,7 +61,7 @@ def test_a_person_who_speaks_again_waits_for_nothing() -> None:
 
 def test_idle_is_who_says_nothing_while_nothing_is_owed() -> None:
     waits = patience()
-    waits.all_quiet(0)
+    waits.agent_is(silent=True, now_ms=0)
     waits.line_heard(8000)
     assert waits.is_idle(8000)
     waits.asked("Are you there?", 8000)
@@ -70,5 +70,5 @@ def test_idle_is_who_says_nothing_while_nothing_is_owed() -> None:
 
 def test_a_line_that_is_gone_is_not_asked_whether_anybody_is_there() -> None:
     waits = patience()
-    waits.all_quiet(0)
+    waits.agent_is(silent=True, now_ms=0)
     assert not waits.is_idle(20_000)

@@ -2,7 +2,16 @@
 
 import pytest
 
-from service.core.wording import WORDS_MOST, Backchannels, OwnWords, Pace, pace_of, words_of
+from service.core.wording import (
+    WORDS_MOST,
+    Backchannels,
+    Hearsay,
+    OwnWords,
+    Pace,
+    Sense,
+    pace_of,
+    words_of,
+)
 
 NODS = Backchannels(["uh-huh", "mm-hmm", "yeah", "ok", "right", "I see"])
 
@@ -117,3 +126,28 @@ def test_what_was_said_long_ago_is_forgotten() -> None:
 def test_of_a_long_text_only_the_end_counts() -> None:
     assert len(words_of("word " * 100_000)) == WORDS_MOST
     assert pace_of("word " * 100_000 + "and") is Pace.PATIENT
+
+
+@pytest.mark.parametrize(
+    ("text", "so_far", "final"),
+    [
+        ("", Sense.UNCLEAR, Sense.NOTHING),
+        ("yeah", Sense.UNCLEAR, Sense.NOTHING),
+        ("stop", Sense.WORDS, Sense.WORDS),
+        ("nine", Sense.UNCLEAR, Sense.WORDS),
+        ("nine to", Sense.UNCLEAR, Sense.ECHO),
+        ("nine to five", Sense.ECHO, Sense.ECHO),
+        ("nine to six o'clock", Sense.WORDS, Sense.WORDS),
+    ],
+)
+def test_what_words_over_the_agents_are_worth(text: str, so_far: Sense, final: Sense) -> None:
+    hearsay = Hearsay(["yeah"], guard=True)
+    hearsay.said("We are open from nine to five.")
+    assert hearsay.sense(text, final=False) is so_far
+    assert hearsay.sense(text, final=True) is final
+
+
+def test_without_a_guard_the_agents_words_are_like_any_others() -> None:
+    hearsay = Hearsay([], guard=False)
+    hearsay.said("We are open from nine to five.")
+    assert hearsay.sense("nine to five", final=True) is Sense.WORDS

@@ -1,8 +1,8 @@
 """What a Realtime server says, as what it means to us: `read` is the only way in.
 
-Sound is decoded here with just the fields it needs, since the openai package takes a tenth of a
-millisecond for an event; all else comes as the package's typed events. Those are not validated by
-it, so every field is looked at here. https://platform.openai.com/docs/api-reference/realtime
+Sound and its words are decoded here with just the fields they need, since the openai package takes
+a tenth of a millisecond for an event; all else comes as the package's typed events. Those are not
+validated by it, so every field is looked at here. https://platform.openai.com/docs/api-reference/realtime
 """
 
 import re
@@ -191,6 +191,7 @@ TURN_KEY = "turn"
 """Under this name a response's metadata hold the name of our turn."""
 
 _SOUND = "response.output_audio.delta"
+_WORDS = "response.output_audio_transcript.delta"
 _NAME = re.compile(r"[a-z_.]{1,80}")
 
 
@@ -204,8 +205,15 @@ class _Sound(Struct):
     delta: bytes  # base64 in JSON
 
 
+class _Words(Struct):
+    response_id: str
+    item_id: str
+    delta: str
+
+
 _kinds = msgspec.json.Decoder(_Kind)
 _sounds = msgspec.json.Decoder(_Sound)
+_words = msgspec.json.Decoder(_Words)
 
 
 def read(data: bytes, decode: Decode) -> ServerEvent | None:
@@ -224,6 +232,9 @@ def read(data: bytes, decode: Decode) -> ServerEvent | None:
         if kind == _SOUND:
             sound = _sounds.decode(data)
             return Sound(sound.response_id, sound.item_id, sound.delta)
+        if kind == _WORDS:
+            words = _words.decode(data)
+            return SoundText(words.response_id, words.item_id, words.delta)
         return _meaning(decode(data), kind)
     except (msgspec.DecodeError, ValueError, TypeError, AttributeError):
         raise _confused(kind) from None
@@ -278,10 +289,6 @@ def _of_responses(event: Any) -> ServerEvent | None:
             return ResponseBegan(name, turn)
         case theirs.ResponseOutputItemAddedEvent(response_id=str(name), item=item):
             return ItemBegan(name, _id_of(item), str(item.type).startswith("mcp_"))
-        case theirs.ResponseAudioTranscriptDeltaEvent(
-            response_id=str(name), item_id=str(item_id), delta=str(text)
-        ):
-            return SoundText(name, item_id, text)
         case theirs.ResponseAudioDoneEvent(response_id=str(name), item_id=str(item_id)):
             return SoundDone(name, item_id)
         case theirs.ResponseOutputItemDoneEvent(response_id=str(name), item=item):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, Protocol
 
+import msgspec
 import openai
 import structlog
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
@@ -126,7 +127,7 @@ class Line:
     async def _open_once(self) -> AsyncRealtimeConnection:
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._dial())
-            await connection.send(self._far.session())
+            await _write(connection, self._far.session())
             while not isinstance(await self._opening_event(connection), SessionReady):
                 pass
             self._stack = stack.pop_all()
@@ -187,10 +188,9 @@ class Line:
 
 
 async def _write(connection: AsyncRealtimeConnection, order: Order | str) -> None:
-    if isinstance(order, str):
-        await connection.send_raw(order)
-    else:
-        await connection.send(order)
+    """As JSON: the package's own `send` takes half a millisecond, and the caller waits."""
+    text = order if isinstance(order, str) else msgspec.json.encode(order).decode()
+    await connection.send_raw(text)
 
 
 def _fault_of(job: "asyncio.Task[Any]") -> OpenAIFault | None:

@@ -24,6 +24,8 @@ class Far:
         self.sockets = 0
         self.closed = 0
         self.silent = False
+        self.reads = asyncio.Event()
+        self.reads.set()
         self._inbox: asyncio.Queue[bytes | Exception] = asyncio.Queue()
         self._number = itertools.count(1)
 
@@ -41,6 +43,7 @@ class Far:
             self.closed += 1
 
     async def send(self, data: str) -> None:
+        await self.reads.wait()
         order = json.loads(data)
         self.orders.append(order)
         if order["type"] == "session.update" and not self.silent:
