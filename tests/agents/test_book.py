@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.agents import AgentBook, check
+from service.agents import Agent, AgentBook, check
 from service.core.errors import ConfigError
 from tests.agents.files import SMALLEST
 
