@@ -56,8 +56,11 @@ class McpConnection:
         self._asked: set[asyncio.Task[Any]] = set()
 
     async def tools(self) -> Listed:
-        """Connect and ask for the tools. ToolFailed: "tool.mcp_unreachable", "tool.timeout"..."""
-        found = await self._ask(_list_tools)
+        """Connect and ask for the tools. ToolFailed, "tool.mcp_unreachable" as a rule."""
+        try:
+            found = await self._ask(_list_tools)
+        except ToolFailed as failed:
+            raise _unreachable() if failed.code == "tool.timeout" else failed from None
         allow = self._server.allow
         wanted = [tool for tool in found if not allow or tool.name in allow]
         usable = [self._usable(tool.name, spec) for tool in wanted if (spec := spec_of(tool))]
@@ -65,12 +68,14 @@ class McpConnection:
         return Listed(taken, len(wanted) - len(taken))
 
     async def aclose(self) -> None:
-        """Leave nothing behind: within CLOSE_S, whatever the server does."""
+        """Leave nothing behind, soon, whatever the server does."""
         self._closing.set()
+        for task in self._asked:
+            task.cancel()
         if self._owner is not None:
             await asyncio.wait({self._owner}, timeout=CLOSE_S)
             self._owner.cancel()
-            await asyncio.gather(self._owner, *self._asked, return_exceptions=True)
+            await asyncio.wait({self._owner, *self._asked}, timeout=CLOSE_S)
 
     def _usable(self, name: str, spec: ToolSpec) -> Usable:
         async def run(arguments: dict[str, Any]) -> ToolResult:
@@ -105,6 +110,7 @@ class McpConnection:
 
     async def _answer(self, ask: Ask[T]) -> T:
         client = await self._opened()
+        owner = self._owner
         try:
             return await ask(client)
         except MCPError as error:
@@ -112,13 +118,11 @@ class McpConnection:
                 raise ToolFailed(
                     "tool.failed", bounded(f"The tool failed. {error.message}")
                 ) from None
-            if self._owner is not None:
-                self._owner.cancel()
+            if owner is not None:
+                owner.cancel()
             text = "The connection to the tool was lost. It may work when tried once more."
             raise ToolFailed("tool.mcp_lost", text) from None
-        except (
-            Exception
-        ):  # whatever a server's answer makes the package raise: there are many kinds
+        except Exception:  # of the many kinds that a server's answer makes the package raise
             raise ToolFailed("tool.bad_answer", "The tool gave no proper answer.") from None
 
     # The connection ----------------------------------------------------------------------------
@@ -149,16 +153,16 @@ class McpConnection:
                 ready.set_result(failed)
 
     async def _keep_open(self, ready: "asyncio.Future[Client | ToolFailed]") -> None:
-        server = self._server
-        http = mcp_client(self._transport, server.headers, timeout_s=server.timeout_s)
-        async with asyncio.timeout(server.timeout_s) as patience, http:
-            async with Client(
-                streamable_http_client(server.url, http_client=http), cache=None
-            ) as client:
-                patience.reschedule(None)
-                ready.set_result(client)
-                await self._closing.wait()
-                patience.reschedule(asyncio.get_running_loop().time() + CLOSE_S)
+        url, timeout_s = self._server.url, self._server.timeout_s
+        async with (
+            asyncio.timeout(timeout_s) as patience,
+            mcp_client(self._transport, self._server.headers, timeout_s=timeout_s) as http,
+            Client(streamable_http_client(url, http_client=http), cache=None) as client,
+        ):
+            patience.reschedule(None)
+            ready.set_result(client)
+            await self._closing.wait()
+            patience.reschedule(asyncio.get_running_loop().time() + CLOSE_S)
 
 
 async def _list_tools(client: Client) -> list[types.Tool]:

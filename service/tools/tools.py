@@ -60,7 +60,7 @@ class Tools:
         await self._http.aclose()
 
     async def look_up(self, agent: Agent, variables: Mapping[str, str]) -> LookedUp:
-        """What the agent's lookups find for a call with these variables. Never raises for trouble."""
+        """What the agent's lookups find for a call. Never raises for their trouble."""
         lookups = Lookups(self._http, self._secrets, {**agent.variables, **variables})
         return await lookups.run(agent.lookups)
 
@@ -114,7 +114,7 @@ class Tools:
         yield from self._servers(call, "openai")
 
     def _servers(self, call: _Call, by: str) -> Iterator[McpServer]:
-        """The servers used by this side, their headers filled in; one that lacks a secret is not."""
+        """Those that this side uses, their headers filled in; one that lacks a secret is not."""
         for server in call.agent.mcp:
             if server.by == by:
                 try:
