@@ -1,0 +1,93 @@
+"""What every entrance of the stand-in needs: who comes in, what was asked, what goes wrong next."""
+
+import asyncio
+import itertools
+import random
+import secrets
+from collections import Counter
+
+from starlette.requests import HTTPConnection
+
+from service.core.audio import PCM16_8K, MediaFormat
+from service.standin.catalog import MODELS, Kind
+from service.standin.faults import Faults
+from service.standin.hearing import Hearing
+from service.standin.record import Request
+from service.standin.refusals import Refusal, Refused, unknown_model
+from service.standin.script import Script, Stage
+from service.standin.sound import Made, converted
+from service.standin.voice import Voice
+
+_RECORDED_MOST = 10_000
+_PACE_LEAST, _PACE_MOST = 80, 450
+"""Words per minute that espeak-ng can be asked for."""
+
+
+class Desk:
+    """One per stand-in."""
+
+    def __init__(
+        self, script: Script, key: str | None, chance: random.Random, voice: Voice
+    ) -> None:
+        self.script = script
+        self.chance = chance
+        self.faults = Faults(script.faults)
+        self.hearing = Hearing(script, voice)
+        self.requests: list[Request] = []
+        self.refused: list[Refused] = []
+        self._voice = voice
+        self._key = key
+        self._counts: Counter[Stage] = Counter()
+        self._ids = itertools.count(1)
+
+    def new_id(self, prefix: str) -> str:
+        """An id like OpenAI's, in the order of their making."""
+        return f"{prefix}_{next(self._ids):06d}{self.chance.getrandbits(48):012x}"
+
+    def enter(self, at: Stage, connection: HTTPConnection) -> Request:
+        """Write down that somebody came."""
+        self._counts[at] += 1
+        headers = {name.lower(): value for name, value in connection.headers.items()}
+        headers.pop("authorization", None)
+        request = Request(
+            at=at,
+            number=self._counts[at],
+            path=connection.url.path,
+            query=dict(connection.query_params),
+            headers=headers,
+            came_s=asyncio.get_running_loop().time(),
+        )
+        if len(self.requests) < _RECORDED_MOST:
+            self.requests.append(request)
+        return request
+
+    def admit(self, connection: HTTPConnection) -> None:
+        """Refusal when they do not bring the key."""
+        kind, _, key = connection.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not key:
+            message = "You didn't provide an API key. Use an Authorization header: Bearer KEY."
+            raise Refusal(message, status=401)
+        if self._key is not None and not secrets.compare_digest(key.encode(), self._key.encode()):
+            message = "Incorrect API key provided."
+            raise Refusal(message, status=401, code="invalid_api_key")
+
+    def check_model(self, kind: Kind, model: str) -> None:
+        """Refusal when there is no such model for this."""
+        if model not in MODELS[kind] and model not in self.script.models:
+            raise unknown_model(model)
+
+    def refuse(self, at: str, refusal: Refusal) -> None:
+        """Write down what was not done."""
+        if len(self.refused) < _RECORDED_MOST:
+            self.refused.append(Refused(at, refusal.code, refusal.param, refusal.message))
+
+    async def speak(
+        self, text: str, audio_format: MediaFormat, *, voice: str, speed: float = 1.0
+    ) -> Made:
+        """The sound of a text; EngineError when it cannot be made."""
+        if not text.strip():
+            return Made(text, b"", audio_format, ())
+        pace = round(self.script.sound.words_per_minute * speed)
+        spoken = await self._voice.say(text, voice, min(max(pace, _PACE_LEAST), _PACE_MOST))
+        data = converted(spoken.pcm, PCM16_8K, audio_format)
+        return Made(text, data, audio_format, spoken.words)
