@@ -25,6 +25,7 @@ _WEIGHT_MS = 33.0
 _DIGIT = 3.5  # "7" is said as "seven"
 _WORD_WEIGHT = 1.0
 _SYLLABLE = 1.5
+_GUESS_WEIGHT = 30.0  # a guess counts as much as four words heard
 _LAST = 1.1  # a phrase's last word is drawn out
 _NUCLEUS = re.compile("[aeiouy]+(?!(?<=e)\\b)")
 _VOICED = 0.06  # of the loudest block: breath and room are below
@@ -147,18 +148,24 @@ def place(words: list[str], levels: list[int], weight_ms: float | None) -> list[
     pauses = _pauses(voiced)
     left_ms, left = float(len(voiced) * BLOCK_MS), sum(map(_weight, words))
     starts: list[int] = []
-    at_ms = 0.0  # of voice
+    at_ms, before = 0.0, 0.0  # of voice, and of weight
     for phrase in _phrases(words):
         weight = sum(map(_weight, phrase))
-        pace = weight_ms or (left_ms / left if left else 0.0)
+        pace = _pace(weight_ms, at_ms, before) if weight_ms else left_ms / (left or 1.0)
         ends_ms = _snap(at_ms + weight * pace, weight * pace, pauses, at_ms)
         pace = (ends_ms - at_ms) / weight if weight else 0.0
         left_ms, left = left_ms - (ends_ms - at_ms), left - weight
+        before += weight
         for word in phrase:
             starts.append(_in_sound(at_ms, voiced, len(levels)))
             at_ms += _weight(word) * pace
         at_ms = ends_ms
     return starts
+
+
+def _pace(guess_ms: float, voiced_ms: float, weight: float) -> float:
+    """The guess, and more and more what the phrases so far have taken."""
+    return (guess_ms * _GUESS_WEIGHT + voiced_ms) / (_GUESS_WEIGHT + weight)
 
 
 def _snap(expected_ms: float, length_ms: float, pauses: list[Pause], after_ms: float) -> float:
