@@ -14,7 +14,7 @@ from service.core.events import SpeechDismissed, SpeechStarted, SpeechStopped, S
 from service.core.turn_taker import Told, TurnTaker
 from service.core.turn_taking import Heard, TurnTaking, VoiceAsked
 from service.media.gauge import Gauge
-from service.media.voice import JUDGED_MS, Judge
+from service.media.voice import Judge
 
 LEAD_IN_MS: Final = 300
 """Sound kept from before the first voiced block: words begin softly."""
@@ -111,7 +111,7 @@ class Listener:
 
     def _tell_one(self, told: Told) -> None:
         if isinstance(told, VoiceAsked):
-            self._ask(told.number)
+            self._ask(told)
             return
         if isinstance(told, SpeechSuspected | SpeechStarted) and not self._under_way:
             self._open(told.start_ms)
@@ -144,15 +144,11 @@ class Listener:
             found.append(frame)
         return found[::-1]
 
-    def _ask(self, number: int) -> None:
-        def answered(probability: float) -> None:
-            self._pass_on(self._taker.judged(number, probability))
+    def _ask(self, asked: VoiceAsked) -> None:
+        def answered(probability: float | None) -> None:
+            self._pass_on(self._taker.judged(asked.number, probability))
 
-        if self._judge is None or not self._judge.ask(self._newest(), self._format, answered):
-            self._pass_on(self._taker.judged(number, None))
-
-    def _newest(self) -> bytes:
-        """The sound that a judge is to hear."""
-        last = self._recent[-1]
-        since_ms = last.start_ms + last.duration_ms - JUDGED_MS
-        return b"".join(frame.data for frame in self._back_to(since_ms, most=_RECENT_FRAMES))
+        frames = self._back_to(asked.since_ms, most=_RECENT_FRAMES)
+        sound = b"".join(frame.data for frame in frames)
+        if self._judge is None or not self._judge.ask(sound, self._format, answered):
+            answered(None)

@@ -16,6 +16,8 @@ VOICE: Final = 0.75
 """... this one must come twice: half of all coughs have it once ..."""
 NO_VOICE: Final = 0.1
 """... and below this one it surely is none."""
+SOUND_MOST_MS: Final = 320
+_BEFORE_MS: Final = 70  # a judge needs some of the quiet before a sound, too
 _AGAIN_MS: Final = (20, 20, 20, 20, 20, 20, 60, 60, 120, 240)
 """From one answer that helped nothing to the next question; the last for ever."""
 
@@ -38,15 +40,15 @@ class Asking:
         self._tries = 0
         self.half_sure = False
 
-    def ask(self, now_ms: int) -> list[VoiceAsked]:
-        """A question, when it is time for one."""
+    def ask(self, now_ms: int, sound_ms: int) -> list[VoiceAsked]:
+        """A question, when it is time for one, about a sound that began so long ago."""
         waits = self._from_ms is not None and now_ms < self._from_ms
         if self.alone or waits or self._asked_ms is not None:
             return []
         self._number += 1
         self._asked_ms = now_ms
         self._tries += 1
-        return [VoiceAsked(self._number)]
+        return [VoiceAsked(self._number, now_ms - min(sound_ms + _BEFORE_MS, SOUND_MOST_MS))]
 
     def answered(self, number: int) -> bool:
         """Take an answer; False when nobody waits for it any more."""

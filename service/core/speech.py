@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from service.core.onset import BLOCK_MS
 from service.core.wording import Pace, pace_of, words_of
 
 _STILL_LOUD_RATIO: Final = 1.8  # 5 dB above the floor are enough to go on speaking
@@ -75,6 +76,11 @@ class Speech(Struct):
     def plain(self) -> bool:
         """It goes on, as far as loudness alone can tell."""
         return self.recent.bit_count() >= 4
+
+    @property
+    def resumed_ms(self) -> int:
+        """How long ago the loudness that may be more of it began."""
+        return self.recent.bit_length() * BLOCK_MS
 
     def sign(self) -> None:
         """The first sign of its end was told: further loudness must prove to be a voice."""

@@ -8,7 +8,7 @@ own echo is dismissed. Time is media time, one block of 20 ms after the other; n
 from collections.abc import Sequence
 from typing import Final
 
-from service.core.asking import NO_VOICE, VOICE, Asking
+from service.core.asking import NO_VOICE, SOUND_MOST_MS, VOICE, Asking
 from service.core.events import SpeechDismissed, SpeechStarted, SpeechStopped, SpeechSuspected
 from service.core.onset import BLOCK_MS, EchoFloor, Onset
 from service.core.speech import Speech
@@ -141,7 +141,7 @@ class TurnTaker:
         if asking.alone:
             return self._begin() if onset.plain else ()
         worth_it = onset.proposed or (asking.half_sure and onset.standing)
-        return asking.ask(now_ms) if worth_it else ()
+        return asking.ask(now_ms, onset.blocks * BLOCK_MS) if worth_it else ()
 
     def _begin(self) -> list[Told]:
         start_ms = self._now_ms - self._onset.blocks * BLOCK_MS
@@ -170,10 +170,10 @@ class TurnTaker:
         now_ms = self._now_ms
         if speech.trusted:
             speech.voice(level, now_ms)
-            return self._asking.ask(now_ms) if speech.check_due(now_ms) else ()
+            return self._asking.ask(now_ms, SOUND_MOST_MS) if speech.check_due(now_ms) else ()
         if self._asking.alone:
             return self._go_on(speech) if speech.plain else ()
-        return self._asking.ask(now_ms) if speech.proposed else ()
+        return self._asking.ask(now_ms, speech.resumed_ms) if speech.proposed else ()
 
     def _judged_speech(self, speech: Speech, probability: float | None) -> Sequence[Told]:
         if probability is None:

@@ -81,3 +81,4 @@ class VoiceAsked(Struct, frozen=True, gc=False):
     """Let a judge say whether the newest sound is a voice; `judged` takes the answer."""
 
     number: int
+    since_ms: int  # what was heard before this media time helps nobody to tell

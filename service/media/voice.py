@@ -24,8 +24,6 @@ from msgspec import Struct
 from service.core.audio import MediaFormat
 from service.media.convert import to_pcm16
 
-JUDGED_MS: Final = 324
-"""As much sound as an answer needs."""
 GATHER_S: Final = 0.002
 BATCH_MOST: Final = 64
 WAITING_MOST: Final = 256
@@ -33,7 +31,7 @@ WAITING_MOST: Final = 256
 
 _RATE_HZ: Final = 8000
 _CHUNK: Final = 256  # samples, 32 ms
-_CHUNKS: Final = 10
+_CHUNKS_MOST: Final = 10  # 320 ms: what was before changes no answer
 _CONTEXT: Final = 32  # samples before a chunk that the model wants to see again
 _NEWEST: Final = 2  # the answer is about the last 64 ms
 _STATE: Final = (2, 128)
@@ -50,6 +48,7 @@ class Judge(Protocol):
     def ask(self, sound: bytes, audio_format: MediaFormat, answered: Answered) -> bool:
         """Whether a verdict on the newest part of `sound` will come; returns at once.
 
+        A judge hears better with some of what was before, up to 320 ms of sound in all.
         `answered` gets the probability of a voice, 0 to 1, later and on the loop's thread.
         """
 
@@ -86,7 +85,7 @@ class Voices:
         self._thread.shutdown(wait=False)
 
     def ask(self, sound: bytes, audio_format: MediaFormat, answered: Answered) -> bool:
-        """Whether a verdict on the newest 64 ms of the last 320 ms of `sound` will come."""
+        """Whether a verdict on the newest 64 ms of `sound` will come."""
         if self._model is None or len(self._waiting) >= WAITING_MOST:
             return False
         self._waiting.append(_Question(sound, audio_format, answered))
@@ -132,10 +131,10 @@ class _Model:
 
     def judge(self, batch: Sequence[_Question]) -> list[float]:
         """The probability of a voice for each."""
-        sounds = np.stack([_samples(question) for question in batch])
+        sounds = _side_by_side([_samples(question) for question in batch])
         state = np.zeros((_STATE[0], len(batch), _STATE[1]), np.float32)
         newest = []
-        for begin in range(0, _CHUNK * _CHUNKS, _CHUNK):
+        for begin in range(0, sounds.shape[1] - _CONTEXT, _CHUNK):
             chunk = sounds[:, begin : begin + _CONTEXT + _CHUNK]
             given = {"input": chunk, "state": state, "sr": self._rate}
             probabilities, state = self._session.run(None, given)
@@ -154,13 +153,23 @@ def _model_path() -> str:
 
 
 def _samples(question: _Question) -> Samples:
-    """The newest sound at 8 kHz, from -1 to 1, with silence before it where it is short."""
+    """The sound at 8 kHz, from -1 to 1."""
     pcm = to_pcm16(question.audio_format.encoding)(question.sound)
-    samples = np.frombuffer(pcm, np.dtype("<i2")).astype(np.float32) / 32768
-    if question.audio_format.sample_rate_hz != _RATE_HZ:
-        samples = soxr.resample(samples, question.audio_format.sample_rate_hz, _RATE_HZ)
-    wanted = _CONTEXT + _CHUNKS * _CHUNK
-    padded = np.zeros(wanted, np.float32)
-    newest = samples[-wanted:]
-    padded[wanted - len(newest) :] = newest
+    samples = np.frombuffer(pcm, np.dtype("<i2")).astype(np.float32) * np.float32(1 / 32768)
+    rate_hz = question.audio_format.sample_rate_hz
+    if rate_hz == _RATE_HZ:
+        return samples
+    narrow: Samples = soxr.resample(samples, rate_hz, _RATE_HZ)
+    return narrow
+
+
+def _side_by_side(sounds: Sequence[Samples]) -> Samples:
+    """The newest of each in whole chunks, with silence before those that are shorter."""
+    longest = max(len(sound) for sound in sounds)
+    chunks = min(max(-(-longest // _CHUNK), _NEWEST), _CHUNKS_MOST)
+    wanted = _CONTEXT + chunks * _CHUNK
+    padded = np.zeros((len(sounds), wanted), np.float32)
+    for row, sound in zip(padded, sounds, strict=True):
+        newest = sound[-wanted:]
+        row[wanted - len(newest) :] = newest
     return padded

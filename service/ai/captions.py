@@ -1,0 +1,117 @@
+"""The words of something that is being said, told when their sound may be heard.
+
+No server says where in its sound a word begins, so that is worked out (`service/media/alignment`).
+While sound still comes, words are told as late as may be, since each piece of sound makes the
+guess better; once all is there, it is right to within a word.
+"""
+
+import audioop
+import re
+
+from service.ai.spoken import Word
+from service.core.audio import MediaFormat
+from service.media.alignment import BLOCK_MS, place, voiced_blocks
+from service.media.convert import to_pcm16
+from service.media.frames import frame_bytes
+from service.media.wordlength import weight
+
+AHEAD_MS = 400
+"""So long before its guessed beginning a word is told: a guess may be late by that."""
+
+_WEIGHT_MS = 38.0  # at 165 words a minute
+_WORD = re.compile(r"\s*\S+")
+
+
+class Captions:
+    """The words of one text. `weight_ms` is how long a weight of 1 took before, in this voice."""
+
+    def __init__(self, sound_format: MediaFormat, *, begin_ms: int, weight_ms: float) -> None:
+        self._decode = to_pcm16(sound_format.encoding)
+        self._block_bytes = frame_bytes(sound_format, BLOCK_MS)
+        self._begin_ms = begin_ms
+        self._guess_ms = weight_ms
+        self._rest = b""
+        self._levels: list[int] = []
+        self._text = ""
+        self._told = 0  # words
+        self._told_ms = begin_ms  # where the last of them begins
+        self._placed: list[Word] | None = None  # None: something came since
+        self._complete = False  # text and sound belong together
+        self._closed = False
+
+    @property
+    def text(self) -> str:
+        """All of it, so far."""
+        return self._text
+
+    @property
+    def weight_ms(self) -> float:
+        """How long a weight of 1 takes in this voice; as was guessed, until all is there."""
+        total = sum(map(weight, self._text.split()))
+        voiced = voiced_blocks(self._levels)
+        return len(voiced) * BLOCK_MS / total if self._complete and total else self._guess_ms
+
+    def hear(self, sound: bytes) -> None:
+        """More of the sound."""
+        data = self._rest + sound
+        size = self._block_bytes
+        end = len(data) - len(data) % size
+        for at in range(0, end, size):
+            self._levels.append(audioop.rms(self._decode(data[at : at + size]), 2))
+        self._rest = data[end:]
+        self._placed = None
+
+    def read(self, text: str) -> None:
+        """More of the text."""
+        self._text += text
+        self._placed = None
+
+    def complete(self) -> list[Word]:
+        """All is there: the words that were not told yet."""
+        self._complete = self._closed = True
+        self._placed = None
+        return self._tell(self._words(), None)
+
+    def break_off(self) -> list[Word]:
+        """No more comes, and the text had run ahead: what the sound does not reach was not said."""
+        told = self._tell(self._words(), self._end_ms)
+        self._text = "".join(word.text for word in self._words()[: self._told])
+        self._closed = True
+        return told
+
+    def due(self, played_ms: int) -> list[Word]:
+        """The words to be told when at most so much of the turn's sound can have been heard."""
+        if self._closed or not self._text:
+            return []
+        words = self._words()
+        whole = len(words) if self._text[-1].isspace() else len(words) - 1
+        return self._tell(words[:whole], min(played_ms + AHEAD_MS, self._end_ms))
+
+    @property
+    def _end_ms(self) -> int:
+        return self._begin_ms + len(self._levels) * BLOCK_MS
+
+    def _tell(self, words: list[Word], until_ms: int | None) -> list[Word]:
+        told: list[Word] = []
+        for word in words[self._told :]:
+            if until_ms is not None and word.start_ms > until_ms:
+                break
+            self._told_ms = max(self._told_ms, word.start_ms)  # a guess may have been late
+            told.append(Word(word.text, self._told_ms))
+        self._told += len(told)
+        return told
+
+    def _words(self) -> list[Word]:
+        if self._placed is None:
+            texts = _WORD.findall(self._text)
+            starts = place(texts, self._levels, None if self._complete else self._guess_ms)
+            self._placed = [
+                Word(text, self._begin_ms + start)
+                for text, start in zip(texts, starts, strict=True)
+            ]
+        return self._placed
+
+
+def first_weight_ms(speed: float) -> float:
+    """How long a weight of 1 takes before this voice has been heard, at this speed."""
+    return _WEIGHT_MS / speed
