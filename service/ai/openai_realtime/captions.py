@@ -17,8 +17,10 @@ from service.media.wordlength import weight
 
 AHEAD_MS = 400
 """So long before its guessed beginning a word is told: a guess may be late by that."""
+PLACED_EVERY_MS = 300
+"""While sound comes: placing the words of ten seconds takes a millisecond or two."""
 
-_WEIGHT_MS = 33.0
+_WEIGHT_MS = 38.0
 """Of one weight, until this voice has been heard: 15 letters a second."""
 _WORD = re.compile(r"\s*\S+")
 
@@ -35,7 +37,9 @@ class Captions:
         self._levels: list[int] = []
         self._text = ""
         self._told = 0  # words
-        self._placed: list[Word] | None = None  # None: something came since
+        self._placed: list[Word] = []  # as far as was known when they were last placed
+        self._whole = 0  # so many of them are words to their end
+        self._place_again_ms = 0
         self._complete = False  # text and sound belong together
         self._closed = False
 
@@ -60,33 +64,33 @@ class Captions:
         for at in range(0, end, size):
             self._levels.append(audioop.rms(self._decode(data[at : at + size]), 2))
         self._rest = data[end:]
-        self._placed = None
 
     def read(self, text: str) -> None:
         """More of the text."""
         self._text += text
-        self._placed = None
 
     def complete(self) -> list[Word]:
         """All is there: the words that were not told yet."""
         self._complete = self._closed = True
-        self._placed = None
-        return self._tell(self._words(), None)
+        self._place()
+        return self._tell(self._placed, None)
 
     def break_off(self) -> list[Word]:
         """No more comes, and the text had run ahead: what the sound does not reach was not said."""
-        told = self._tell(self._words(), self._end_ms)
-        self._text = "".join(word.text for word in self._words()[: self._told])
         self._closed = True
+        self._place()
+        told = self._tell(self._placed, self._end_ms)
+        self._text = "".join(word.text for word in self._placed[: self._told])
         return told
 
     def due(self, played_ms: int) -> list[Word]:
         """The words to be told when at most so much of the turn's sound can have been heard."""
         if self._closed or not self._text:
             return []
-        words = self._words()
-        whole = len(words) if self._text[-1].isspace() else len(words) - 1
-        return self._tell(words[:whole], min(played_ms + AHEAD_MS, self._end_ms))
+        if played_ms >= self._place_again_ms:
+            self._place_again_ms = played_ms + PLACED_EVERY_MS
+            self._place()
+        return self._tell(self._placed[: self._whole], min(played_ms + AHEAD_MS, self._end_ms))
 
     @property
     def _end_ms(self) -> int:
@@ -101,16 +105,13 @@ class Captions:
         self._told += len(told)
         return told
 
-    def _words(self) -> list[Word]:
-        if self._placed is None:
-            texts = _WORD.findall(self._text)
-            weight_ms = None if self._complete else self._guess_ms
-            starts = place(texts, self._levels, weight_ms)
-            self._placed = [
-                Word(text, self._begin_ms + start)
-                for text, start in zip(texts, starts, strict=True)
-            ]
-        return self._placed
+    def _place(self) -> None:
+        texts = _WORD.findall(self._text)
+        starts = place(texts, self._levels, None if self._complete else self._guess_ms)
+        self._placed = [
+            Word(text, self._begin_ms + start) for text, start in zip(texts, starts, strict=True)
+        ]
+        self._whole = len(texts) if self._text[-1:].isspace() else len(texts) - 1
 
 
 def first_weight_ms(speed: float) -> float:
