@@ -100,6 +100,10 @@ class RealtimeTalk:
         if self._brief.unanswered:
             self._speaking.answer()
 
+    def offer_tools(self) -> None:
+        """There are more tools than before."""
+        self._line.send(session.offer(self._toolbox))
+
     async def aclose(self) -> None:
         """Leave no task, no timer and no socket behind."""
         self._failed = True

@@ -39,7 +39,16 @@ class Box:
         self.remote_mcp: tuple[McpServer, ...] = ()
 
     @asynccontextmanager
-    async def open(self, agent: Agent, *, variables: Mapping[str, str]) -> AsyncIterator["Box"]:
+    async def open(
+        self,
+        agent: Agent,
+        *,
+        variables: Mapping[str, str],
+        called: Callable[[ToolCalled], None],
+        changed: Callable[[], None],
+    ) -> AsyncIterator["Box"]:
+        changed()  # before anybody can use them
+        self.changed = changed
         yield self
 
     def waiting(self, name: str) -> str:

@@ -26,7 +26,7 @@ from service.core.events import (
 )
 from service.core.turns import PastTurn
 from service.replay.virtual import run
-from service.tools import TOOLS_IN_A_ROW, ToolResult
+from service.tools import TOOLS_IN_A_ROW, ToolResult, ToolSpec
 from tests.ai.openai_realtime.far import Far
 from tests.ai.openai_realtime.scene import COUGH, QUESTION, Box, Scene, scene
 from tests.voices import on_the_line, silence
@@ -413,6 +413,20 @@ def test_keys_are_pressed_at_once() -> None:
 
     call = play(story, box=Box(send_dtmf=ToolResult("pressed", effect=DigitsRequested("1"))))
     assert call.of(DigitsRequested) == [DigitsRequested("1")]
+
+
+def test_tools_that_come_later_are_offered() -> None:
+    box = Box(look=ToolResult("free"))
+
+    async def story(call: Scene) -> None:
+        box.specs = (*box.specs, ToolSpec("find", "finds", {"type": "object"}))
+        box.changed()
+        await call.settle()
+
+    first, later = play(story, box=box).far.told("session.update")
+    assert [tool["name"] for tool in first["session"]["tools"]] == ["look"]
+    assert [tool["name"] for tool in later["session"]["tools"]] == ["look", "find"]
+    assert later["session"].keys() == {"type", "tools"}
 
 
 # Keys, instructions, the past -------------------------------------------------------------------
