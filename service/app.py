@@ -327,6 +327,7 @@ class _Service:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._store.close)
             await stack.enter_async_context(self._http)
+            await stack.enter_async_context(self._tools)
             if self._own is not None:
                 await stack.enter_async_context(self._own)
                 self._sentences.own_voice = self._own.own_voice

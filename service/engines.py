@@ -54,7 +54,7 @@ def _servers(agent: Agent, engine: str) -> tuple[_Server, ...]:
     match engine:
         case RealtimeEngine.name:
             return (agent.realtime,)
-        case PipelineEngine.name:
+        case "openai-pipeline":
             parts = agent.pipeline
             return (parts.recognition, parts.model, parts.speech)
         case _:
