@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
 from service.cli.carrier import count
 from service.standin import KEY, Script, Standin, load
@@ -50,7 +49,7 @@ def main(argv: list[str]) -> int:
     try:
         script = load(arguments.script) if arguments.script else Script()
         listener = socket.create_server((arguments.host, arguments.port))
-    except (OSError, ValidationError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         print(f"callbridge: {error}", file=sys.stderr)
         return 1
     try:

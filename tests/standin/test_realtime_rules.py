@@ -79,6 +79,16 @@ OUTPUT = "session.audio.output"
             "session.tools[0].strict",
         ),
         (
+            of_session(tools=[{"type": "function", "name": "crm.find"}]),
+            "invalid_value",
+            "session.tools[0].name",
+        ),
+        (
+            of_session(tools=[{"type": "function", "name": "x", "parameters": {}}]),
+            "invalid_function_parameters",
+            "session.tools[0].parameters",
+        ),
+        (
             of_session(tools=[{"type": "mcp", "server_label": "crm"}]),
             "missing_required_parameter",
             "session.tools[0].server_url",
@@ -103,6 +113,11 @@ OUTPUT = "session.audio.output"
             of_input(turn_detection={"type": "semantic_vad", "threshold": 0.5}),
             "unknown_parameter",
             f"{INPUT}.turn_detection.threshold",
+        ),
+        (
+            of_input(turn_detection={"type": "server_vad", "idle_timeout_ms": 6000}),
+            "unsupported_value",
+            f"{INPUT}.turn_detection.idle_timeout_ms",
         ),
         (of_input(transcription={"model": "whisper-9"}), "model_not_found", None),
         (of_output(voice="nobody"), "invalid_value", f"{OUTPUT}.voice"),

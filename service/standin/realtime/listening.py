@@ -55,7 +55,6 @@ class Listening:
         speaking = self._buffer.speaking
         data = self._buffer.commit()
         self._make_item(data, self._turn_item if speaking else self._common.desk.new_id("item"))
-        self._buffer.set(self._common.config.hears, self._common.config.turns)
 
     def clear(self) -> None:
         """The client wants what is in the buffer forgotten."""
