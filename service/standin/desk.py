@@ -51,8 +51,8 @@ class Desk:
         self._ids = itertools.count(1)
 
     def new_id(self, prefix: str) -> str:
-        """An id like OpenAI's, in the order of their making."""
-        return f"{prefix}_{next(self._ids):06d}{self.chance.getrandbits(48):012x}"
+        """A fresh id, in the order of their making; chance is for sizes alone."""
+        return f"{prefix}_{next(self._ids):018d}"
 
     def enter(self, at: Stage, connection: HTTPConnection) -> Request:
         """Write down that somebody came."""
