@@ -83,13 +83,9 @@ async def _follow(http: httpx.AsyncClient, request: httpx.Request) -> Answer:
 
 def _next(sent: httpx.Request, following: httpx.Request) -> httpx.Request:
     before, after = sent.url, following.url
-    upgraded = (before.scheme, after.scheme, before.port, after.port) == (
-        "http",
-        "https",
-        None,
-        None,
-    )
-    same_origin = (before.scheme, before.port) == (after.scheme, after.port) or upgraded
+    schemes, ports = (before.scheme, after.scheme), (before.port, after.port)
+    upgraded = schemes == ("http", "https") and ports == (None, None)
+    same_origin = upgraded or (schemes[0] == schemes[1] and ports[0] == ports[1])
     if before.host != after.host or not same_origin or after.userinfo:
         raise ToolFailed("tool.redirected", "The server sends us elsewhere, which is not followed.")
     return following
@@ -99,7 +95,7 @@ async def _read(answer: httpx.Response) -> Answer:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         raise ToolFailed("tool.bad_answer", "The answer is packed in a way that was not asked for.")
     body = bytearray()
-    async for part in answer.aiter_raw():
+    async for part in answer.aiter_bytes():
         body += part
         if len(body) > BODY_BYTES_MOST:
             break

@@ -65,7 +65,7 @@ class _Body(httpx2.AsyncByteStream):
         bounded = not headers.get("content-type", "").lower().startswith(_EVENTS)
         left_bytes = BODY_BYTES_MOST
         with _as_httpx2():
-            async for part in self._answer.aiter_raw():
+            async for part in self._answer.aiter_bytes():
                 left_bytes -= len(part)
                 if bounded and left_bytes < 0:
                     raise httpx2.ReadError("longer than is taken")
