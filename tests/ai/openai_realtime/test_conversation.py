@@ -23,6 +23,7 @@ from service.core.events import (
     EngineEvent,
     EngineFailed,
     SpeechDismissed,
+    SpeechStopped,
     ToolCalled,
     Transcribed,
     TurnAudio,
@@ -173,6 +174,21 @@ def test_what_an_interruption_cuts_off_the_model_does_not_remember(
     assert second == "You are welcome."
     begun = len(first.split())  # the last of them was not heard to its end
     assert abs(len(cut.split()) - (begun - 1)) <= 1
+
+
+@pytest.mark.parametrize(("first_token_ms", "waits_ms"), [(0, 0), (250, 0), (1000, 525)])
+def test_the_model_thinks_while_it_is_not_certain_that_the_turn_is_over(
+    voice: Voice, first_token_ms: int, waits_ms: int
+) -> None:
+    async def story(call: Call) -> None:
+        await call.ask()
+        await call.listen(3000)
+
+    delays = {"first_token_ms": first_token_ms}
+    server = standin(voice, heard=["thank you"], delays=delays, **SCRIPT)
+    phone = play(server, story, turn_taking={"quick_ms": 700}).phone
+    waited_ms = phone.first_ms(TurnAudio) - phone.first_ms(SpeechStopped)
+    assert waited_ms == pytest.approx(waits_ms, abs=25)  # and nothing is added to it
 
 
 def test_a_back_channel_changes_nothing(voice: Voice) -> None:

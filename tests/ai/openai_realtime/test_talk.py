@@ -415,6 +415,36 @@ def test_keys_are_pressed_at_once() -> None:
     assert call.of(DigitsRequested) == [DigitsRequested("1")]
 
 
+@pytest.mark.parametrize(("error", "code"), [(None, "ok"), ({"type": "http_error"}, "tool.failed")])
+def test_a_tool_that_the_server_calls_itself_may_take_its_time(error: object, code: str) -> None:
+    async def story(call: Scene) -> None:
+        await call.ask()
+        call.far.begin("r1")
+        item = {"id": "m1", "type": "mcp_call", "server_label": "crm", "name": "find"}
+        of = {"response_id": "r1", "output_index": 1}
+        call.far.say("response.output_item.added", **of, item=item | {"arguments": ""})
+        await asyncio.sleep(6)
+        done = item | {"arguments": "{}", "error": error, "output": "Ana"}
+        call.far.say("response.output_item.done", **of, item=done)
+        call.far.speak("r1", "Hello Ana.", b"\x55" * 8000)
+        call.far.finish("r1")
+        await call.settle()
+
+    call = play(story)
+    assert call.of(ToolCalled) == [ToolCalled("find", "{}", code, 6000)]
+    assert call.text == "Hello Ana."
+    assert not call.of(EngineFailed)
+
+
+def test_a_remote_server_without_tools_is_a_fault_and_no_more() -> None:
+    async def story(call: Scene) -> None:
+        call.far.say("mcp_list_tools.failed", item_id="m1")
+        await call.settle()
+
+    [failed] = play(story).of(EngineFailed)
+    assert (failed.code, failed.fatal) == ("tool.mcp_unreachable", False)
+
+
 def test_tools_that_come_later_are_offered() -> None:
     box = Box(look=ToolResult("free"))
 
