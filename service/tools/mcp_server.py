@@ -120,6 +120,7 @@ class McpConnection:
                 ) from None
             if owner is not None:
                 owner.cancel()
+                await asyncio.wait({owner}, timeout=CLOSE_S)
             text = "The connection to the tool was lost. It may work when tried once more."
             raise ToolFailed("tool.mcp_lost", text) from None
         except Exception:  # of the many kinds that a server's answer makes the package raise

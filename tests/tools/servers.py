@@ -16,9 +16,11 @@ LOOPBACK = ("127.0.0.0/8",)
 
 
 @asynccontextmanager
-async def serving(app: Any, *, certificate: Path | None = None) -> AsyncIterator[int]:
+async def serving(
+    app: Any, *, port: int = 0, certificate: Path | None = None
+) -> AsyncIterator[int]:
     """The port on 127.0.0.1 where the app is served."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -160,7 +160,7 @@ class RealtimeTalk:
             case RemoteToolUsed():
                 self._remote_tool_used(event)
             case RemoteToolsMissing():
-                self._emit(EngineFailed("tool.unreachable", "remote MCP server", fatal=False))
+                self._emit(EngineFailed("tool.mcp_unreachable", "remote MCP server", fatal=False))
             case SessionReady():
                 pass
             case _:

@@ -28,6 +28,7 @@ class Phone:
         self._converter = Converter(PCM16_8K, line)
         self._framer = Framer(line, Party.REMOTE)
         self.events: list[EngineEvent] = []
+        self.at_ms: list[int] = []  # when each of them came
         self.turns: list[AgentTurn] = []  # to be played
         self.played: list[str] = []  # what was heard of each turn, in words
         self.heard_ms = 0  # of the turn being played
@@ -44,6 +45,7 @@ class Phone:
 
     def take(self, event: EngineEvent) -> None:
         self.events.append(event)
+        self.at_ms.append(round(asyncio.get_running_loop().time() * 1000))
         turns = {turn.turn_id: turn for turn in self.turns}
         match event:
             case TurnStarted(turn_id):
@@ -62,6 +64,11 @@ class Phone:
                 self._interrupt()
             case _:
                 pass
+
+    def first_ms(self, kind: type[EngineEvent]) -> int:
+        """When such an event came first."""
+        times = zip(self.events, self.at_ms, strict=True)
+        return next(at_ms for event, at_ms in times if isinstance(event, kind))
 
     async def hear(self, pcm: bytes) -> None:
         """The caller's line, at the speed of speech, while the agent's is played."""

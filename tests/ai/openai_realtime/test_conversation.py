@@ -23,6 +23,7 @@ from service.core.events import (
     EngineEvent,
     EngineFailed,
     SpeechDismissed,
+    SpeechStopped,
     ToolCalled,
     Transcribed,
     TurnAudio,
@@ -175,6 +176,21 @@ def test_what_an_interruption_cuts_off_the_model_does_not_remember(
     assert abs(len(cut.split()) - (begun - 1)) <= 1
 
 
+@pytest.mark.parametrize(("first_token_ms", "waits_ms"), [(0, 0), (250, 0), (1000, 525)])
+def test_the_model_thinks_while_it_is_not_certain_that_the_turn_is_over(
+    voice: Voice, first_token_ms: int, waits_ms: int
+) -> None:
+    async def story(call: Call) -> None:
+        await call.ask()
+        await call.listen(3000)
+
+    delays = {"first_token_ms": first_token_ms}
+    server = standin(voice, heard=["thank you"], delays=delays, **SCRIPT)
+    phone = play(server, story, turn_taking={"quick_ms": 700}).phone
+    waited_ms = phone.first_ms(TurnAudio) - phone.first_ms(SpeechStopped)
+    assert waited_ms == pytest.approx(waits_ms, abs=25)  # and nothing is added to it
+
+
 def test_a_back_channel_changes_nothing(voice: Voice) -> None:
     async def story(call: Call) -> None:
         await call.ask()
@@ -232,6 +248,22 @@ def test_a_model_that_calls_tools_for_ever_is_made_to_speak(voice: Voice) -> Non
     call = play(server, story, not_understood="Sorry.")
     assert len(call.of(ToolCalled)) == 8
     assert call.phone.played == ["Sorry."]
+
+
+def test_the_server_may_use_a_remote_server_of_tools(voice: Voice) -> None:
+    async def story(call: Call) -> None:
+        await call.ask()
+        await call.listen(4000)
+
+    found = {"hears": "*", "calls": {"name": "find", "server": "crm"}, "then": "It is {result}."}
+    remote = {"crm": {"tools": [{"name": "find", "result": "Ana"}]}, "down": {"fails": True}}
+    server = standin(voice, heard=["who am i"], replies=[found], mcp=remote)
+    urls = {name: f"https://{name}.example/mcp" for name in remote}
+    servers = [{"name": name, "url": url, "by": "openai"} for name, url in urls.items()]
+    call = play(server, story, mcp=servers)
+    assert [(event.name, event.code) for event in call.of(ToolCalled)] == [("find", "ok")]
+    assert call.phone.played == ["It is Ana."]
+    assert call.codes == [("tool.mcp_unreachable", False)]
 
 
 # Sessions ---------------------------------------------------------------------------------------
