@@ -60,6 +60,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = ArgumentParser(prog="python -m bench.answers", description=__doc__)
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="N")
+    parser.add_argument("--engines", nargs="+", default=ENGINES, metavar="ENGINE")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--nice", type=int, default=0, help="e.g. -20 (needs root)")
     given = parser.parse_args()
@@ -67,7 +68,7 @@ def main() -> None:
         hurry(given.nice)
     print("| engine | calls | answers | own ms p50 | p99 | most | CPU ms/call-s | where, p99 ms |")
     print("| --- | --: | --: | --: | --: | --: | --: | --- |")
-    for engine in ENGINES:
+    for engine in given.engines:
         for calls in given.calls:
             print(_row(measure(engine, calls, given.seconds)), flush=True)
 
