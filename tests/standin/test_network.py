@@ -128,6 +128,30 @@ async def test_connections_break_on_the_network_as_they_do_in_process() -> None:
                 await connection.recv()
 
 
+async def test_a_server_that_never_answers_is_left_and_can_be_stopped() -> None:
+    faults = [{"at": "chat", "does": "stall"}, {"at": "opening", "does": "stall"}]
+    server = standin(faults=faults)
+    message: Any = {"role": "user", "content": "a"}
+    async with served(server) as client:
+        with pytest.raises(openai.APITimeoutError):
+            await client.chat.completions.create(
+                model="gpt-4.1-mini", messages=[message], timeout=0.1
+            )
+        options: Any = {"open_timeout": 0.1}
+        connecting = client.realtime.connect(
+            model="gpt-realtime", websocket_connection_options=options
+        )
+        with pytest.raises(TimeoutError):
+            await connecting.enter()
+    assert [request.end for request in server.requests] == ["left", "left"]
+
+
+async def test_a_path_that_is_not_there_is_told_as_openai_tells_it() -> None:
+    async with served(standin()) as client:
+        with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(GET /v1/files"):
+            await client.files.list()
+
+
 async def test_an_answer_is_stopped_when_the_client_hangs_up() -> None:
     server = standin(delays={"token_ms": 50})
     message: Any = {"role": "user", "content": "a b c d e f g h i j"}
