@@ -34,7 +34,7 @@ KEY = "sk-standin"
 class Standin:
     """One server; `aclose` ends its voice, unless that is shared.
 
-    `key` None: any key will do. `chance` makes the sizes of what comes in pieces. `watch` is told
+    `key` None: none is needed. `chance` makes the sizes of what comes in pieces. `watch` is told
     of each request, and of what is refused.
     """
 
