@@ -154,7 +154,7 @@ async def _json(came: HttpRequest) -> Any:
     _check_length(came)
     try:
         return json.loads(await came.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refusal("We could not parse the JSON body of your request.") from None
 
 

@@ -112,6 +112,20 @@ async def test_a_wrong_key_is_no_key() -> None:
     assert b"invalid_api_key" in (refused.value.response.body or b"")
 
 
+async def test_the_old_beta_api_is_gone() -> None:
+    old = {"OpenAI-Beta": "realtime=v1"}
+    async with (
+        served(standin()) as client,
+        client.realtime.connect(model="gpt-realtime", extra_headers=old) as connection,
+    ):
+        error: Any = await connection.recv()
+        with pytest.raises(ConnectionClosedError) as closed:
+            await connection.recv()
+    assert error.error.code == "beta_api_shape_disabled"
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4000
+
+
 async def test_connections_break_on_the_network_as_they_do_in_process() -> None:
     cut = {"at": "chat", "does": "cut", "after": 2}
     away = {"at": "session", "does": "cut", "after": 1}
