@@ -1,16 +1,18 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from service import logs
 from service.agents import McpServer
 from service.tools.addresses import Allowed
 from service.tools.guard import GuardedTransport
@@ -21,9 +23,15 @@ from tests.tools.servers import LOOPBACK, serving
 SLOW_S = 30
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+@pytest.fixture
+def _as_the_service_logs() -> Iterator[None]:
+    before = structlog.get_config()
+    levels = {name: logging.getLogger(name).level for name in ("mcp", "client", "httpx2")}
+    logs.configure("json")
+    yield
+    structlog.configure(**before)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def crm() -> MCPServer:
@@ -181,11 +189,20 @@ async def page(_request: Request) -> Response:
 
 
 async def nonsense(_request: Request) -> Response:
-    return JSONResponse({"jsonrpc": "1.0"})
+    return JSONResponse({"jsonrpc": "1.0", "result": "Ana"})
 
 
 async def elsewhere(_request: Request) -> Response:
     return Response(status_code=307, headers={"location": "http://169.254.169.254/mcp"})
+
+
+@pytest.mark.usefixtures("_as_the_service_logs")
+async def test_what_a_server_says_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = Starlette(routes=[Route("/mcp", nonsense, methods=["POST"])])
+    async with connected(app, timeout_s=0.5) as connection:
+        with pytest.raises(ToolFailed):
+            await connection.tools()
+    assert "Ana" not in caplog.text
 
 
 @pytest.mark.parametrize("answer", [hang, page, nonsense, elsewhere])
