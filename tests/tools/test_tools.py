@@ -187,6 +187,28 @@ async def test_tools_of_a_server_join_while_the_call_goes_on() -> None:
     assert seen == ["+1"]
 
 
+async def test_tools_that_cannot_be_taken_are_told_of() -> None:
+    server = MCPServer("crm")
+    for i in range(65):
+        server.add_tool(lambda: "done", name=f"t{i}")
+    told: list[ToolCalled] = []
+    joined = asyncio.Event()
+    async with (
+        serving(server.streamable_http_app()) as port,
+        Tools(secrets={}, private_hosts=LOOPBACK) as ours,
+        ours.open(
+            agent(mcp=[MCP | {"url": f"http://127.0.0.1:{port}/mcp"}]),
+            variables=CALL,
+            called=told.append,
+            changed=joined.set,
+        ) as box,
+        asyncio.timeout(10),
+    ):
+        await joined.wait()
+        assert len(box.specs) == 64
+    assert [one.code for one in told] == ["tool.mcp_left_out"]
+
+
 class _Keyed:
     """An app that answers only those who bring its key."""
 
@@ -250,7 +272,8 @@ async def test_whatever_a_server_answers_the_model_gets_bounded_words_for_it(
 ) -> None:
     app = Starlette(routes=[Route("/x", handler)])
     async with serving(app) as port, Tools(secrets={}, private_hosts=LOOPBACK) as ours:
-        tool = http_tool(url=f"http://127.0.0.1:{port}/x", timeout_s=0.5)
+        patience_s = 0.5 if handler is never else 20
+        tool = http_tool(url=f"http://127.0.0.1:{port}/x", timeout_s=patience_s)
         async with ours.open(agent(tools=[tool]), variables=CALL) as box:
             got, text = await use(box, "find")
     assert got == code
