@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import mcp_types as types
 import pytest
 import structlog
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
