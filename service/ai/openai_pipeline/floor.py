@@ -50,20 +50,21 @@ class Floor:
             if len(self._line) == 1:
                 self._begin()
 
-    def tell(self, turn_id: TurnId, event: EngineEvent) -> None:
-        """Something of a turn; nothing is heard of one that was dropped, or is over."""
+    def tell(self, turn_id: TurnId, event: EngineEvent) -> bool:
+        """Something of a turn; False: the turn has left or was dropped, and nobody hears of it."""
         if self.holder == turn_id:
             self._emit(event)
-            return
-        for waiting in (*self._held.values(), *self._line):
-            if waiting.turn_id == turn_id:
-                waiting.untold.append(event)
+            return True
+        waiting = self._find(turn_id)
+        if waiting is not None:
+            waiting.untold.append(event)
+        return waiting is not None
 
     def leave(self, turn_id: TurnId) -> None:
         """All of it has been told."""
-        for waiting in (*self._held.values(), *self._line):
-            if waiting.turn_id == turn_id:
-                waiting.over = True
+        waiting = self._find(turn_id)
+        if waiting is not None:
+            waiting.over = True
         self._go_on()
 
     def drop(self, turn_id: TurnId) -> None:
@@ -73,6 +74,10 @@ class Floor:
         self._line = deque(each for each in self._line if each.turn_id != turn_id)
         if had_floor:
             self._begin()
+
+    def _find(self, turn_id: TurnId) -> Waiting | None:
+        every = (*self._line, *self._held.values())
+        return next((waiting for waiting in every if waiting.turn_id == turn_id), None)
 
     def _go_on(self) -> None:
         if self._line and self._line[0].over:

@@ -15,8 +15,8 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from service.ai.base import Brief, Emit
 from service.ai.captions import first_weight_ms
+from service.ai.errands import Errands
 from service.ai.openai.errors import OpenAIFault
-from service.ai.openai_pipeline.errands import Errands
 from service.ai.openai_pipeline.floor import Floor
 from service.ai.openai_pipeline.memory import Memory, ToolUse
 from service.ai.openai_pipeline.model import LanguageModel, Refused, ToolAsked
@@ -39,6 +39,8 @@ from service.tools import TOOLS_IN_A_ROW, Toolbox, ToolResult
 
 KNOWN_MOST = 16
 """Turns remembered: the caller hears at most a few minutes later what was made."""
+
+Work = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -94,7 +96,7 @@ class Speaking:
     def say(self, text: str) -> None:
         """Say exactly this."""
         turn = self._new_turn(exact=True)
-        self._start(turn, self._recite(turn, text))
+        self._start(turn, lambda: self._recite(turn, text))
 
     def heard(self, text: str) -> None:
         """The caller said this."""
@@ -109,7 +111,8 @@ class Speaking:
         self.throw_away()
         turn = self._new_turn()
         self._speculation.begin(turn.turn_id, heard)
-        self._start(turn, self._answer(turn, self._memory.messages(heard)), held=True)
+        messages = self._memory.messages(heard)
+        self._start(turn, lambda: self._answer(turn, messages), held=True)
 
     def throw_away(self) -> None:
         """It is not over: what was prepared is void."""
@@ -163,7 +166,8 @@ class Speaking:
 
     def _ask(self, effect: Effect | None = None) -> None:
         turn = self._new_turn(effect=effect)
-        self._start(turn, self._answer(turn, self._memory.messages()))
+        messages = self._memory.messages()
+        self._start(turn, lambda: self._answer(turn, messages))
 
     def _new_turn(self, *, exact: bool = False, effect: Effect | None = None) -> Turn:
         turn_id = TurnId(self._new_id("turn"))
@@ -177,7 +181,7 @@ class Speaking:
         turn = self._turns[turn_id] = Turn(turn_id, narration, exact=exact, effect=effect)
         return turn
 
-    def _start(self, turn: Turn, work: Awaitable[None], *, held: bool = False) -> None:
+    def _start(self, turn: Turn, work: Work, *, held: bool = False) -> None:
         turn.task = asyncio.get_running_loop().create_task(self._carry(turn, work))
         self._tasks.add(turn.task)
         turn.task.add_done_callback(self._done)
@@ -185,12 +189,12 @@ class Speaking:
         if not held:
             turn.wanted.set()
 
-    async def _carry(self, turn: Turn, work: Awaitable[None]) -> None:
+    async def _carry(self, turn: Turn, work: Work) -> None:
         """Write and read a turn, and tell its end."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(turn.narration.run())
-                await work
+                await work()
         except* OpenAIFault as faults:
             self._failed(turn, faults.exceptions[0])
         else:
@@ -320,10 +324,10 @@ class Speaking:
 
     def _follow(self, turn: Turn, effect: Effect) -> None:
         """What a tool wanted happens once the words that go with it are made."""
-        if turn.over:
-            self._emit(effect)
-        else:
+        if not turn.over:
             turn.effect = effect
+        elif not self._floor.tell(turn.turn_id, effect):
+            self._emit(effect)
 
     # When it goes wrong ------------------------------------------------------------------------
 

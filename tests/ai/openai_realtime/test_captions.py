@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from service.ai.captions import Captions, first_weight_ms, place
 from service.ai.offline.engine import OfflineEngine
-from service.ai.openai_realtime.captions import Captions, first_weight_ms, place
 from service.ai.spoken import Spoken, Word
 from service.core.audio import PCM16_8K
 from tests.voices import silence
