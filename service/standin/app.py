@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from service.standin.desk import Desk
+from service.standin.desk import Desk, Watch
 from service.standin.faults import Faults
 from service.standin.http import Entrance, complete_chat, list_models, speak, transcribe
 from service.standin.realtime.endpoint import RealtimeEntrance
@@ -26,7 +26,8 @@ KEY = "sk-standin"
 class Standin:
     """One server; `aclose` ends its voice, unless that is shared.
 
-    `key` None: any key will do. `chance` makes the sizes of what comes in pieces.
+    `key` None: any key will do. `chance` makes the sizes of what comes in pieces. `watch` is told
+    of each request, and of what is refused.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Standin:
         key: str | None = KEY,
         chance: random.Random | None = None,
         voice: Voice | None = None,
+        watch: Watch = lambda _what: None,
     ) -> None:
         self._voice = voice or Voice()
         self._shares_voice = voice is not None
-        self._desk = Desk(script, key, chance or random.Random(0), self._voice)
+        chance = chance or random.Random(0)
+        self._desk = Desk(script, key=key, chance=chance, voice=self._voice, watch=watch)
         self._realtime = RealtimeEntrance(self._desk)
         self.app: ASGIApp = Starlette(
             routes=[WebSocketRoute("/v1/realtime", self._realtime), *_routes(self._desk)]

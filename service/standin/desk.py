@@ -5,6 +5,7 @@ import itertools
 import random
 import secrets
 from collections import Counter
+from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 
@@ -18,6 +19,8 @@ from service.standin.script import Script, Stage
 from service.standin.sound import Made, converted
 from service.standin.voice import Voice
 
+Watch = Callable[[Request | Refused], None]
+
 _RECORDED_MOST = 10_000
 _PACE_LEAST, _PACE_MOST = 80, 450
 """Words per minute that espeak-ng can be asked for."""
@@ -27,7 +30,13 @@ class Desk:
     """One per stand-in."""
 
     def __init__(
-        self, script: Script, key: str | None, chance: random.Random, voice: Voice
+        self,
+        script: Script,
+        *,
+        key: str | None,
+        chance: random.Random,
+        voice: Voice,
+        watch: Watch,
     ) -> None:
         self.script = script
         self.chance = chance
@@ -35,14 +44,15 @@ class Desk:
         self.hearing = Hearing(script, voice)
         self.requests: list[Request] = []
         self.refused: list[Refused] = []
+        self._watch = watch
         self._voice = voice
         self._key = key
         self._counts: Counter[Stage] = Counter()
         self._ids = itertools.count(1)
 
     def new_id(self, prefix: str) -> str:
-        """An id like OpenAI's, in the order of their making."""
-        return f"{prefix}_{next(self._ids):06d}{self.chance.getrandbits(48):012x}"
+        """A fresh id, in the order of their making; chance is for sizes alone."""
+        return f"{prefix}_{next(self._ids):018d}"
 
     def enter(self, at: Stage, connection: HTTPConnection) -> Request:
         """Write down that somebody came."""
@@ -57,6 +67,7 @@ class Desk:
             headers=headers,
             came_s=asyncio.get_running_loop().time(),
         )
+        self._watch(request)
         if len(self.requests) < _RECORDED_MOST:
             self.requests.append(request)
         return request
@@ -78,8 +89,10 @@ class Desk:
 
     def refuse(self, at: str, refusal: Refusal) -> None:
         """Write down what was not done."""
+        refused = Refused(at, refusal.code, refusal.param, refusal.message)
+        self._watch(refused)
         if len(self.refused) < _RECORDED_MOST:
-            self.refused.append(Refused(at, refusal.code, refusal.param, refusal.message))
+            self.refused.append(refused)
 
     async def speak(
         self, text: str, audio_format: MediaFormat, *, voice: str, speed: float = 1.0

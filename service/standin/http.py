@@ -84,7 +84,7 @@ async def complete_chat(
     body = chat.check(request.body)
     desk.check_model("chat", body["model"])
     chosen = answer(desk.script, chat.lines(body))
-    calls = chat.tool_calls(chosen, desk.new_id)
+    calls = chat.tool_calls(chosen, body, desk.new_id)
     head = {
         "id": desk.new_id("chatcmpl"),
         "created": CREATED,

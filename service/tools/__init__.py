@@ -4,9 +4,10 @@ Reaches public addresses only, unless a setting allows others. Trouble becomes w
 and a code for the record; nothing here ends a call or speaks on it.
 """
 
+from service.tools.lookups import LookedUp, LookupFault
 from service.tools.spec import TOOLS_IN_A_ROW, ToolResult, ToolSpec
 from service.tools.toolbox import Toolbox
-from service.tools.tools import LookedUp, LookupFault, Tools
+from service.tools.tools import Tools
 
 __all__ = [
     "TOOLS_IN_A_ROW",

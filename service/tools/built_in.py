@@ -3,16 +3,18 @@
 A model chooses among what the agent file names. It never writes a number to dial.
 """
 
+import re
 from typing import Any
 
 from service.agents import CollectDigitsTool, EndCallTool, SendDtmfTool, TransferCallTool
 from service.core.events import DigitsRequested, EndRequested, TransferRequested
 from service.tools.keypad import DIGITS_MOST, Keypad, Wish
-from service.tools.spec import ToolResult, ToolSpec, Usable
+from service.tools.spec import ToolFailed, ToolResult, ToolSpec, Usable
 
 BuiltIn = EndCallTool | TransferCallTool | SendDtmfTool | CollectDigitsTool
 
 ENDED_BY_AGENT = "agent_ended"
+_KEYS = re.compile("[0-9A-D*#w]{1,32}")
 
 
 def built_in(tool: BuiltIn, says: str, keypad: Keypad) -> Usable:
@@ -53,12 +55,15 @@ def _transfer_call(tool: TransferCallTool, says: str) -> Usable:
 def _send_dtmf(tool: SendDtmfTool, says: str) -> Usable:
     digits = {
         "type": "string",
-        "pattern": "^[0-9A-D*#w]{1,32}$",
+        "pattern": f"^{_KEYS.pattern}$",
         "description": "The keys, such as 1 or 123#; w waits half a second.",
     }
 
     async def run(arguments: dict[str, Any]) -> ToolResult:
-        return ToolResult("The keys are pressed.", effect=DigitsRequested(arguments["digits"]))
+        keys = arguments["digits"]
+        if not _KEYS.fullmatch(keys):  # a schema's "$" lets a line's end pass
+            raise ToolFailed("tool.bad_arguments", "These are no keys of a telephone.")
+        return ToolResult("The keys are pressed.", effect=DigitsRequested(keys))
 
     return Usable(_spec(tool, {"digits": digits}, ["digits"]), run, says)
 
@@ -80,7 +85,10 @@ def _collect_digits(tool: CollectDigitsTool, says: str, keypad: Keypad) -> Usabl
     }
 
     async def run(arguments: dict[str, Any]) -> ToolResult:
-        return await keypad.collect(Wish(**arguments))
+        wish = Wish(**arguments)
+        if wish.min_digits > wish.max_digits:
+            raise ToolFailed("tool.bad_arguments", "min_digits is more than max_digits.")
+        return await keypad.collect(wish)
 
     return Usable(_spec(tool, properties), run, says)
 

@@ -3,36 +3,36 @@
 Secrets are known here and go into headers only; the way out is one guarded transport.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 
 import httpx
 from msgspec import Struct
 
-from service.agents import Agent, HttpTool
+from service.agents import Agent, HttpTool, McpServer
 from service.core.events import ToolCalled
+from service.tools.addresses import Allowed
 from service.tools.built_in import built_in
+from service.tools.guard import GuardedTransport
+from service.tools.http import client
 from service.tools.keypad import Keypad
-from service.tools.spec import Usable
+from service.tools.lookups import LookedUp, Lookups
+from service.tools.mcp_server import McpConnection
+from service.tools.requests import http_tool
+from service.tools.spec import ToolFailed, Usable
+from service.tools.templates import fill_headers
 from service.tools.toolbox import Called, Toolbox
 
-
-class LookupFault(Struct, frozen=True):
-    """A lookup that filled less than it should: `code` like "lookup.timeout"."""
-
-    code: str
-    detail: str
+Changed = Callable[[], None]
 
 
-class LookedUp(Struct, frozen=True):
-    """What the agent's lookups gave; `variables` holds those that were found."""
+class _Call(Struct, frozen=True):
+    """What a call's tools are made for."""
 
-    variables: dict[str, str] = {}
-    faults: tuple[LookupFault, ...] = ()
-
-
-def _tell_nobody(_called: ToolCalled) -> None:
-    """Nobody wants to know."""
+    agent: Agent
+    variables: Mapping[str, str]  # the call's over the agent's own
+    called: Called
 
 
 class Tools:
@@ -50,40 +50,102 @@ class Tools:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._secrets = secrets
-
-    def open(
-        self,
-        agent: Agent,
-        *,
-        variables: Mapping[str, str],
-        called: Called = _tell_nobody,
-        changed: Callable[[], None] = lambda: None,
-    ) -> AbstractAsyncContextManager[Toolbox]:
-        """The call's tools; returns at once, and MCP servers join while the call goes on.
-
-        `changed`: `specs` has grown. `called`: a server that cannot be used, with
-        "tool.mcp_unreachable" and its name; the call goes on without its tools.
-        """
-        return self._open(agent, variables)
-
-    @asynccontextmanager
-    async def _open(self, agent: Agent, variables: Mapping[str, str]) -> AsyncIterator[Toolbox]:
-        keypad = Keypad()
-        yield Toolbox(self._usable(agent, variables, keypad), keypad, remote_mcp=())
-
-    def _usable(
-        self, agent: Agent, variables: Mapping[str, str], keypad: Keypad
-    ) -> Iterable[Usable]:
-        for tool in agent.tools:
-            if not isinstance(tool, HttpTool):
-                yield built_in(tool, agent.fill(tool.says, variables), keypad)
-
-    async def look_up(self, agent: Agent, variables: Mapping[str, str]) -> LookedUp:
-        """Ask all of the agent's lookups at once; never raises for their trouble."""
-        return LookedUp()
+        self._transport = transport or GuardedTransport(Allowed.read(private_hosts))
+        self._http = client(self._transport)
 
     async def __aenter__(self) -> "Tools":
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        return None
+        await self._http.aclose()
+
+    async def look_up(self, agent: Agent, variables: Mapping[str, str]) -> LookedUp:
+        """What the agent's lookups find for a call. Never raises for their trouble."""
+        lookups = Lookups(self._http, self._secrets, {**agent.variables, **variables})
+        return await lookups.run(agent.lookups)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        agent: Agent,
+        *,
+        variables: Mapping[str, str],
+        called: Called = lambda _called: None,
+        changed: Changed = lambda: None,
+    ) -> AsyncIterator[Toolbox]:
+        """The call's tools; at once, and those of MCP servers join while the call goes on.
+
+        `changed`: `specs` has grown. `called`: a server that cannot be used, by its name, with
+        "tool.mcp_unreachable" or another code; the call goes on without its tools.
+        """
+        call = _Call(agent, {**agent.variables, **variables}, called)
+        keypad = Keypad()
+        usable = self._usable(call, keypad)
+        toolbox = Toolbox(usable, keypad, remote_mcp=tuple(self._remote(call)))
+        connections = list(self._connections(call))
+        joining = [
+            asyncio.create_task(_join(toolbox, server, connection, called=called, changed=changed))
+            for server, connection in connections
+        ]
+        try:
+            yield toolbox
+        finally:
+            for task in joining:
+                task.cancel()
+            closing = [connection.aclose() for _server, connection in connections]
+            await asyncio.gather(*joining, *closing, return_exceptions=True)
+
+    def _usable(self, call: _Call, keypad: Keypad) -> Iterator[Usable]:
+        for tool in call.agent.tools:
+            says = call.agent.fill(tool.says, call.variables)
+            if isinstance(tool, HttpTool):
+                yield http_tool(
+                    tool, says, self._http, variables=call.variables, secrets=self._secrets
+                )
+            else:
+                yield built_in(tool, says, keypad)
+
+    def _connections(self, call: _Call) -> Iterator[tuple[McpServer, McpConnection]]:
+        for server in self._servers(call, "bridge"):
+            says = call.agent.fill(server.says, call.variables)
+            yield server, McpConnection(server, self._transport, says=says)
+
+    def _remote(self, call: _Call) -> Iterator[McpServer]:
+        yield from self._servers(call, "openai")
+
+    def _servers(self, call: _Call, by: str) -> Iterator[McpServer]:
+        """Those that this side uses, their headers filled in; one that lacks a secret is not."""
+        for server in call.agent.mcp:
+            if server.by == by:
+                try:
+                    headers = fill_headers(server.headers, call.variables, self._secrets)
+                except ToolFailed as failed:
+                    call.called(_unusable(server, failed.code))
+                else:
+                    yield server.model_copy(update={"headers": headers})
+
+
+async def _join(
+    toolbox: Toolbox,
+    server: McpServer,
+    connection: McpConnection,
+    *,
+    called: Called,
+    changed: Changed,
+) -> None:
+    """Add a server's tools once they are known, or tell that there are none."""
+    began_s = asyncio.get_running_loop().time()
+    try:
+        listed = await connection.tools()
+    except ToolFailed as failed:
+        took_s = asyncio.get_running_loop().time() - began_s
+        called(_unusable(server, failed.code, took_ms=round(took_s * 1000)))
+        return
+    toolbox.add(listed.tools, server.name)
+    if listed.left_out:
+        called(_unusable(server, "tool.mcp_left_out"))
+    changed()
+
+
+def _unusable(server: McpServer, code: str, *, took_ms: int = 0) -> ToolCalled:
+    return ToolCalled(server.name, "{}", code, took_ms)

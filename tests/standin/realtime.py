@@ -92,7 +92,9 @@ class Caller:
 
     @property
     def sound(self) -> bytes:
-        return b"".join(base64.b64decode(e["delta"]) for e in self.of("response.output_audio.delta"))
+        return b"".join(
+            base64.b64decode(e["delta"]) for e in self.of("response.output_audio.delta")
+        )
 
     @property
     def text(self) -> str:

@@ -92,6 +92,15 @@ async def test_a_tool_may_be_called_for_ever_and_with_arguments_that_are_no_json
             ]
 
 
+async def test_without_tools_none_is_called() -> None:
+    choices: Any = ({}, {"tools": [TOOL], "tool_choice": "none"})
+    async with client_of(standin(replies=[BOOKING])) as client:
+        for choice in choices:
+            whole: Any = await client.chat.completions.create(**say("book me in"), **choice)
+            assert whole.choices[0].message.tool_calls is None
+            assert whole.choices[0].finish_reason == "stop"
+
+
 ORPHAN = [{"role": "tool", "tool_call_id": "call_x", "content": "x"}]
 OWED = [
     {"role": "user", "content": "go"},
@@ -124,6 +133,16 @@ OWED = [
         ({"max_completion_tokens": 0}, "integer_below_min_value", "max_completion_tokens"),
         ({"tool_choice": "auto"}, None, "tool_choice"),
         ({"stream_options": {"include_usage": True}}, None, "stream_options"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "a b"}}]},
+            "invalid_value",
+            "tools[0].function.name",
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "a", "parameters": {}}}]},
+            "invalid_function_parameters",
+            "tools[0].function.parameters",
+        ),
         ({"tools": [{"type": "function"}]}, "missing_required_parameter", "tools[0].function"),
     ],
 )

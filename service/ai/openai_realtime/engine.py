@@ -44,7 +44,15 @@ class RealtimeEngine:
         """A conversation; EngineError when no session can be had in time."""
         realtime = brief.agent.realtime
         server = self._access.server(realtime.url, realtime.secret)
-        async with self._tools.open(brief.agent, variables=brief.variables) as toolbox:
+        talk: RealtimeTalk | None = None
+
+        def changed() -> None:
+            if talk is not None:
+                talk.offer_tools()
+
+        async with self._tools.open(
+            brief.agent, variables=brief.variables, called=emit, changed=changed
+        ) as toolbox:
             talk = RealtimeTalk(
                 brief,
                 emit,

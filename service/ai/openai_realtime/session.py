@@ -43,12 +43,25 @@ def update(
                 "speed": realtime.speed,
             },
         },
-        "tools": [*_functions(toolbox.specs), *_remote(toolbox.remote_mcp)],
+        "tools": _tools(toolbox),
         "tool_choice": "auto",
         "max_output_tokens": realtime.max_output_tokens or "inf",
     }
+    return _update(session)
+
+
+def offer(toolbox: Toolbox) -> Order:
+    """The tools there are by now; all else stays."""
+    return _update({"type": "realtime", "tools": _tools(toolbox)})
+
+
+def _update(session: dict[str, Any]) -> Order:
     typed = cast("RealtimeSessionCreateRequestParam", session)
     return {"type": "session.update", "event_id": "update", "session": typed}
+
+
+def _tools(toolbox: Toolbox) -> list[dict[str, Any]]:
+    return [*_functions(toolbox.specs), *_remote(toolbox.remote_mcp)]
 
 
 def _input(agent: Agent, hears: MediaFormat) -> dict[str, Any]:

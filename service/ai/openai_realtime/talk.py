@@ -100,6 +100,10 @@ class RealtimeTalk:
         if self._brief.unanswered:
             self._speaking.answer()
 
+    def offer_tools(self) -> None:
+        """There are more tools than before."""
+        self._line.send(session.offer(self._toolbox))
+
     async def aclose(self) -> None:
         """Leave no task, no timer and no socket behind."""
         self._failed = True
@@ -156,7 +160,7 @@ class RealtimeTalk:
             case RemoteToolUsed():
                 self._remote_tool_used(event)
             case RemoteToolsMissing():
-                self._emit(EngineFailed("tool.unreachable", "remote MCP server", fatal=False))
+                self._emit(EngineFailed("tool.mcp_unreachable", "remote MCP server", fatal=False))
             case SessionReady():
                 pass
             case _:

@@ -121,7 +121,7 @@ class Answering:
             speed=usual["speed"],
             format=FORMATS[shown_format["type"]],
             shown_format=shown_format,
-            tools=asked.get("tool_choice", shown["tool_choice"]) != "none",
+            tools=_may_call(asked, shown),
             most_tokens=tokens if isinstance(tokens, int) else None,
             metadata=asked.get("metadata"),
             delays=desk.script.delays,
@@ -129,6 +129,11 @@ class Answering:
             mcp=desk.script.mcp,
             fault=desk.faults.next("response"),
         )
+
+
+def _may_call(asked: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:
+    offered = bool(asked.get("tools", shown["tools"]))
+    return offered and asked.get("tool_choice", shown["tool_choice"]) != "none"
 
 
 class _Stage:

@@ -42,21 +42,19 @@ class Buffer:
         self._dropped = 0  # bytes that are in the buffer no more
         self._detector: Detector | None = None
         self._prefix_ms = 0
+        self._turns: dict[str, Any] | None = None
         self.set(audio_format, turns)
 
     def set(self, audio_format: MediaFormat, turns: dict[str, Any] | None) -> None:
         """Another format, or another turn detection; sound in another format is forgotten."""
+        if audio_format == self._format and turns == self._turns:
+            return
+        self._turns = turns
         if audio_format != self._format:
             self._dropped = self._size(self.total_ms, audio_format)
             self._data.clear()
             self._format = audio_format
-        self._detector = None
-        if turns is not None:
-            silence_ms = turns.get("silence_duration_ms", 0)
-            if turns["type"] == "semantic_vad":
-                silence_ms = _SEMANTIC_MS[turns["eagerness"]]
-            self._prefix_ms = turns.get("prefix_padding_ms", _SEMANTIC_PREFIX_MS)
-            self._detector = Detector(audio_format, hangover_ms=silence_ms)
+        self._detect_anew()
 
     @property
     def total_ms(self) -> int:
@@ -98,6 +96,7 @@ class Buffer:
                 f"{COMMIT_LEAST_MS}ms of audio, but buffer only has {size_ms:.2f}ms of audio."
             )
             raise Refusal(message, code="input_audio_buffer_commit_empty")
+        self._detect_anew()
         return self.take()
 
     def take(self) -> bytes:
@@ -106,6 +105,16 @@ class Buffer:
         self._dropped += len(data)
         self._data.clear()
         return data
+
+    def _detect_anew(self) -> None:
+        self._detector = None
+        turns = self._turns
+        if turns is not None:
+            silence_ms = turns.get("silence_duration_ms", 0)
+            if turns["type"] == "semantic_vad":
+                silence_ms = _SEMANTIC_MS[turns["eagerness"]]
+            self._prefix_ms = turns.get("prefix_padding_ms", _SEMANTIC_PREFIX_MS)
+            self._detector = Detector(self._format, hangover_ms=silence_ms)
 
     def _keep_from(self, at_ms: int) -> int:
         """Forget what was before; where the buffer then begins."""

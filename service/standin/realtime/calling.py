@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from service.standin.chat import as_text
+from service.standin.functions import as_text
 from service.standin.realtime.items import Item
 from service.standin.realtime.output import Output
 from service.standin.script import Call, McpServer

@@ -15,6 +15,7 @@ from openai.types.realtime.response_create_event_with_references_param import (
 )
 
 from service.core.audio import MediaFormat
+from service.standin.functions import check_function
 from service.standin.refusals import Refusal
 from service.standin.shapes import Shape
 from service.standin.sound import width
@@ -149,9 +150,8 @@ def check_tools(tools: Sequence[Mapping[str, Any]], where: str) -> None:
                 raise missing(f"{at}.server_url")
         elif not tool.get("name"):
             raise missing(f"{at}.name")
-        elif not isinstance(tool.get("parameters", {}), dict):
-            message = f"Invalid type for '{at}.parameters': expected an object."
-            raise Refusal(message, code="invalid_type", param=f"{at}.parameters")
+        else:
+            check_function(tool, at)
 
 
 def sound(text: str, audio_format: MediaFormat, where: str = "audio") -> bytes:

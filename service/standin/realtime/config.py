@@ -166,4 +166,6 @@ def _check_turns(turns: Mapping[str, Any]) -> None:
     check_range(turns.get("threshold"), f"{where}.threshold", 0, 1)
     check_range(turns.get("prefix_padding_ms"), f"{where}.prefix_padding_ms", 0, 5000)
     check_range(turns.get("silence_duration_ms"), f"{where}.silence_duration_ms", 0, 10_000)
-    check_range(turns.get("idle_timeout_ms"), f"{where}.idle_timeout_ms", 5000, 30_000)
+    if turns.get("idle_timeout_ms") is not None:
+        message = "This stand-in has no idle timeout."
+        raise Refusal(message, code="unsupported_value", param=f"{where}.idle_timeout_ms")

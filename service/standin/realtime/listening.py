@@ -55,7 +55,6 @@ class Listening:
         speaking = self._buffer.speaking
         data = self._buffer.commit()
         self._make_item(data, self._turn_item if speaking else self._common.desk.new_id("item"))
-        self._buffer.set(self._common.config.hears, self._common.config.turns)
 
     def clear(self) -> None:
         """The client wants what is in the buffer forgotten."""
@@ -79,8 +78,8 @@ class Listening:
         self._common.start(recognise(), "stand-in recognition")
 
     def _make_item(self, data: bytes, item_id: str) -> None:
-        item = Item(_shown(item_id))
         audio_format = self._common.config.hears
+        item = Item(_shown(item_id), heard=data, heard_format=audio_format)
         items = self._common.conversation.items
         before = items[-1].id if items else None
         of = {"previous_item_id": before, "item_id": item_id}

@@ -18,6 +18,7 @@ from service.standin.refusals import Refusal
 
 Event = dict[str, Any]
 _RECEIVED_MOST = 20_000
+_APPEND = "input_audio_buffer.append"
 
 
 class Session:
@@ -25,14 +26,14 @@ class Session:
 
     def __init__(self, desk: Desk, model: str, expires_at: int) -> None:
         self.config = Config(desk.new_id("sess"), model, expires_at)
-        self.received: list[Event] = []  # without the sound
+        self.received: list[Event] = []  # without those that append sound
         self._desk = desk
         self._common = Common(desk, self.config)
         self._answering = Answering(self._common)
         self._listening = Listening(self._common, began=self._began, ended=self._ended)
         self._takes: dict[str, Callable[[Event], None]] = {
             "session.update": self._update,
-            "input_audio_buffer.append": lambda event: self._listening.append(event["audio"]),
+            _APPEND: lambda event: self._listening.append(event["audio"]),
             "input_audio_buffer.commit": lambda _: self._listening.commit(),
             "input_audio_buffer.clear": lambda _: self._listening.clear(),
             "conversation.item.create": self._create_item,
@@ -70,8 +71,8 @@ class Session:
         try:
             event = parse(message)
             check(event)
-            if len(self.received) < _RECEIVED_MOST:
-                self.received.append({k: v for k, v in event.items() if k != "audio"})
+            if event["type"] != _APPEND and len(self.received) < _RECEIVED_MOST:
+                self.received.append(event)
             self._takes[event["type"]](event)
         except Refusal as refusal:
             kind, event_id = event.get("type"), event.get("event_id")
