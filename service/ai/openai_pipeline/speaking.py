@@ -123,11 +123,23 @@ class Speaking:
     def answer(self, heard: str) -> None:
         """It is over, and this is what they said; they have been `heard`."""
         self._drop_what_has_not_begun()
+        if self._silent:
+            return
         if self._speculation.fits(heard):
             self._want(self._turns[self._speculation.end() or TurnId("")])
             return
         self.throw_away()
         self._ask()
+
+    def excuse(self) -> None:
+        """They said something, and nobody knows what."""
+        if not self._silent:
+            agent = self._brief.agent
+            self.say(agent.fill(agent.not_understood, self._brief.variables))
+
+    def fail(self, code: str, detail: str) -> None:
+        """The conversation cannot go on."""
+        self._surroundings.fail(code, detail)
 
     def go_on(self) -> None:
         """Answer what was said last, before this conversation."""
@@ -335,8 +347,7 @@ class Speaking:
         """A filter, or a model without a word: the caller is asked to say it another way."""
         code = "openai.refused" if refused else "openai.confused"
         self._emit(EngineFailed(code, "empty answer", fatal=False))
-        agent = self._brief.agent
-        self.say(agent.fill(agent.not_understood, self._brief.variables))
+        self.excuse()
 
     def _failed(self, turn: Turn, fault: BaseException) -> None:
         if turn.cut or not isinstance(fault, OpenAIFault):
