@@ -14,6 +14,7 @@ from service.ai.echo import EchoEngine
 from service.ai.loopback import LoopbackEngine
 from service.ai.offline.engine import OfflineEngine
 from service.ai.openai.access import Access
+from service.ai.openai_pipeline.engine import PipelineEngine
 from service.ai.openai_realtime.engine import RealtimeEngine
 from service.ai.spoken import Spoken
 from service.core.errors import EngineError
@@ -21,7 +22,8 @@ from service.media.voice import Voices
 from service.tools import Tools
 
 NAMES = frozenset(
-    engine.name for engine in (EchoEngine, LoopbackEngine, OfflineEngine, RealtimeEngine)
+    engine.name
+    for engine in (EchoEngine, LoopbackEngine, OfflineEngine, PipelineEngine, RealtimeEngine)
 )
 """As agent files name them."""
 
@@ -72,6 +74,7 @@ class Engines:
             self._offline,
             EchoEngine(new_id, self._offline.synthesise),
             LoopbackEngine(new_id),
+            PipelineEngine(access, tools, new_id, judge=self._voices),
             RealtimeEngine(access, tools, new_id, judge=self._voices),
         )
         self.by_name = {engine.name: engine for engine in engines}

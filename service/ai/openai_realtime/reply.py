@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from service.ai.captions import Captions
 from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.captions import Captions
 from service.ai.openai_realtime.events import ToolAsked
 from service.ai.openai_realtime.orders import Order
 from service.ai.spoken import FRAME_MS, Word

@@ -12,7 +12,7 @@ from service.tools import Toolbox, ToolSpec
 
 PCM_24K = MediaFormat(Encoding.PCM16, 24_000)
 
-_FORMATS: dict[MediaFormat, dict[str, Any]] = {
+FORMATS: dict[MediaFormat, dict[str, Any]] = {
     PCMU_8K: {"type": "audio/pcmu"},
     PCMA_8K: {"type": "audio/pcma"},
     PCM_24K: {"type": "audio/pcm", "rate": 24_000},
@@ -23,7 +23,7 @@ _PADDING_MS = 300
 
 def format_for(line: MediaFormat) -> MediaFormat:
     """What to talk to the server in: as the line does, where the server knows that."""
-    return line if line in _FORMATS else PCM_24K
+    return line if line in FORMATS else PCM_24K
 
 
 def update(
@@ -38,7 +38,7 @@ def update(
         "audio": {
             "input": _input(agent, hears),
             "output": {
-                "format": _FORMATS[speaks],
+                "format": FORMATS[speaks],
                 "voice": realtime.voice,
                 "speed": realtime.speed,
             },
@@ -70,7 +70,7 @@ def _input(agent: Agent, hears: MediaFormat) -> dict[str, Any]:
     if agent.language:
         transcription["language"] = agent.language
     found: dict[str, Any] = {
-        "format": _FORMATS[hears],
+        "format": FORMATS[hears],
         "transcription": transcription,
         "turn_detection": _turn_detection(agent),
     }

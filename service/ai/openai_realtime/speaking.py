@@ -11,10 +11,10 @@ from typing import Protocol
 
 from service.agents import Agent
 from service.ai.base import Brief, Emit
+from service.ai.captions import first_weight_ms
+from service.ai.errands import Errands
 from service.ai.openai.errors import OpenAIFault, named_error
 from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.captions import first_weight_ms
-from service.ai.openai_realtime.errands import Errands
 from service.ai.openai_realtime.events import Complained, ResponseOver, ToolAsked
 from service.ai.openai_realtime.memory import Memory, seed_id
 from service.ai.openai_realtime.orders import Order

@@ -11,6 +11,7 @@ from contextlib import suppress
 import structlog
 
 from service.ai.base import Brief, Emit
+from service.ai.keys import Keys
 from service.ai.openai.errors import named_error
 from service.ai.openai_realtime import orders, session
 from service.ai.openai_realtime.events import (
@@ -27,7 +28,6 @@ from service.ai.openai_realtime.events import (
     VoiceEnded,
 )
 from service.ai.openai_realtime.hearing import Hearing
-from service.ai.openai_realtime.keys import Keys
 from service.ai.openai_realtime.line import Dial, Line
 from service.ai.openai_realtime.memory import Memory
 from service.ai.openai_realtime.orders import Order

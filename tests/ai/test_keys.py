@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from service.ai.openai_realtime.keys import KEYS_MOST, PAUSE_S, Keys
+from service.ai.keys import KEYS_MOST, PAUSE_S, Keys
 from service.replay.virtual import run
 from tests.ai.openai_realtime.scene import Box
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
-from service.ai.openai_realtime.errands import Errands
+from service.ai.errands import Errands
 from service.ai.openai_realtime.events import ToolAsked
 from service.core.events import EngineEvent, EngineFailed, FillerRequested, ToolCalled
 from service.replay.virtual import run
