@@ -18,7 +18,6 @@ LIVE = [
     *RULES,
     "service.media",
     "service.ai.base",
-    "service.ai.missing",
     "service.ai.spoken",
     "service.calls",
     "service.cassettes",

@@ -3,7 +3,7 @@
 Every fault of every file is told in one run, each with file and line.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,6 +20,10 @@ class Filed(Struct, frozen=True):
     agent: Agent
     path: Path
     engine_lines: tuple[int, ...]
+
+
+Lacks = Callable[[Agent, str], str | None]
+"""What an agent's engine of this name lacks; None: nothing."""
 
 
 class Checked(Struct, frozen=True):
@@ -65,9 +69,9 @@ class AgentBook:
         """The agent of this name."""
         return next((agent for agent in self if agent.name == name), None)
 
-    def without_engine(self, engines: Collection[str]) -> list[str]:
-        """Where an agent names an engine that is none of these: who calls it gets an apology."""
-        return [str(found) for found in _without_engine(self._filed, engines)]
+    def lacking(self, lacks: Lacks) -> list[str]:
+        """Where an agent names an engine that cannot be used, and why: no fault of the file."""
+        return [str(found) for found in _lacking(self._filed, lacks)]
 
     def __iter__(self) -> Iterator[Agent]:
         return (filed.agent for filed in self._filed)
@@ -95,14 +99,14 @@ class AgentBook:
         return tuple(seen)
 
 
-def check(paths: list[Path], *, engines: Collection[str] | None = None) -> Checked:
+def check(paths: list[Path], *, lacks: Lacks | None = None) -> Checked:
     """Every fault of these files, and of the files in these folders.
 
-    With `engines` also where another one is named: no fault, since another version may have it.
+    With `lacks` also where an engine is named that cannot be used here: no fault of the file.
     """
     files = [file for path in paths for file in (agent_files(path) if path.is_dir() else [path])]
     filed, faults = _read_all(files)
-    warnings = [] if engines is None else _without_engine(filed, engines)
+    warnings = [] if lacks is None else _lacking(filed, lacks)
     return Checked(len(files), faults, warnings)
 
 
@@ -113,20 +117,20 @@ def agent_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
 
 
-def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[Fault]:
+def _lacking(filed: Iterable[Filed], lacks: Lacks) -> list[Fault]:
     return [
         Fault(
             file=str(one.path),
             line=line,
             place=written(place),
-            message=f"this version cannot run {engine}",
+            message=f"{engine} cannot be used: {reason}",
             is_warning=True,
         )
         for one in filed
         for engine, place, line in zip(
             one.agent.engines, _engine_places(one.agent), one.engine_lines, strict=True
         )
-        if engine not in engines
+        if (reason := lacks(one.agent, engine)) is not None
     ]
 
 

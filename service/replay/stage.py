@@ -30,6 +30,7 @@ from service.ai.spoken import Spoken
 from service.app import AroundEngine, create_app
 from service.clock import Clock, Ids
 from service.settings import Settings
+from service.standin import KEY, Script, Standin, connect, transport
 from service.tools import Tools
 from service.twin.socket import dial_app
 from service.twin.telnyx import TelnyxTwin
@@ -179,6 +180,23 @@ async def open_stage(
         )
         carriers.apps = {"twilio.stage": on_twilio.app, "telnyx.stage": on_telnyx.app}
         yield Stage(app, http, on_twilio, on_telnyx)
+
+
+@asynccontextmanager
+async def standing_in(script: Script) -> AsyncIterator[tuple[Standin, Access]]:
+    """A stand-in for OpenAI, and the way to it, without a network: what `openai` may be."""
+    standin = Standin(script)
+    access = Access(
+        key=KEY,
+        url="http://openai.stage/v1",
+        secrets={},
+        http=httpx.AsyncClient(transport=transport(standin.app)),
+        connect=connect(standin.app),
+    )
+    try:
+        yield standin, access
+    finally:
+        await standin.aclose()
 
 
 @contextmanager

@@ -7,12 +7,20 @@ was asked of it. It knows no clock but the event loop's, so it runs on virtual t
 import random
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from service.standin.desk import Desk, Watch
 from service.standin.faults import Faults
-from service.standin.http import Entrance, complete_chat, list_models, speak, transcribe
+from service.standin.http import (
+    Entrance,
+    complete_chat,
+    list_models,
+    speak,
+    transcribe,
+    unknown_url,
+)
 from service.standin.realtime.endpoint import RealtimeEntrance
 from service.standin.realtime.session import Session
 from service.standin.record import Request
@@ -26,7 +34,7 @@ KEY = "sk-standin"
 class Standin:
     """One server; `aclose` ends its voice, unless that is shared.
 
-    `key` None: any key will do. `chance` makes the sizes of what comes in pieces. `watch` is told
+    `key` None: none is needed. `chance` makes the sizes of what comes in pieces. `watch` is told
     of each request, and of what is refused.
     """
 
@@ -45,7 +53,8 @@ class Standin:
         self._desk = Desk(script, key=key, chance=chance, voice=self._voice, watch=watch)
         self._realtime = RealtimeEntrance(self._desk)
         self.app: ASGIApp = Starlette(
-            routes=[WebSocketRoute("/v1/realtime", self._realtime), *_routes(self._desk)]
+            routes=[WebSocketRoute("/v1/realtime", self._realtime), *_routes(self._desk)],
+            exception_handlers={HTTPException: unknown_url},
         )
 
     @property

@@ -122,6 +122,7 @@ class McpTool(_Part):
     input_schema: dict[str, Any] = {"type": "object"}
     result: Text = "ok"
     fails: bool = False
+    takes_ms: Ms = 0
 
 
 class McpServer(_Part):

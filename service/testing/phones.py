@@ -12,7 +12,10 @@ _FIRST_NUMBER = 14155550200
 
 
 class Phones:
-    """Makes calls. `agents`: their files' folder; `folders`: where sound files are looked for."""
+    """Makes calls. `agents`: their files' folder; `folders`: where sound files are looked for.
+
+    `standin`: the script of what stands in for OpenAI.
+    """
 
     def __init__(
         self,
@@ -22,10 +25,11 @@ class Phones:
         provider: Provider = "twilio",
         settings: Mapping[str, str] | None = None,
         folders: tuple[Path, ...] = (),
+        standin: Path | None = None,
     ) -> None:
         self.calls: list[ScriptedCall] = []
         self._stages = stages
-        self._order = Order(agents, tuple(sorted((settings or {}).items())))
+        self._order = Order(agents, tuple(sorted((settings or {}).items())), standin)
         self._provider: Provider = provider
         self._folders = folders
 

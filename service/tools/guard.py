@@ -134,10 +134,6 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             raise _Forbidden("the host has no address that tools may reach")
         return allowed[:ADDRESSES_TRIED]
 
-    async def sleep(self, seconds: float) -> None:
-        """As the pool wants it between tries."""
-        await self._plain.sleep(seconds)
-
 
 class _Body(httpx.AsyncByteStream):
     """An answer's body as it comes in."""

@@ -6,7 +6,7 @@ Pure. A server is not ours: what it lists and what it answers is cut to size.
 import re
 from collections.abc import Iterable
 
-import mcp_types as types
+from mcp import types
 
 from service.tools.answers import bounded, json_text
 from service.tools.spec import ToolResult, ToolSpec

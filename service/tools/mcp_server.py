@@ -10,8 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import httpx
-import mcp_types as types
-from mcp import MCPError
+from mcp import MCPError, types
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from msgspec import Struct
@@ -73,7 +72,8 @@ class McpConnection:
         for task in self._asked:
             task.cancel()
         if self._owner is not None:
-            await asyncio.wait({self._owner}, timeout=CLOSE_S)
+            if self._ready is not None and self._ready.done():  # else there is no goodbye to say
+                await asyncio.wait({self._owner}, timeout=CLOSE_S)
             self._owner.cancel()
             await asyncio.wait({self._owner, *self._asked}, timeout=CLOSE_S)
 

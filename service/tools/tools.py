@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
+import structlog
 from msgspec import Struct
 
 from service.agents import Agent, HttpTool, McpServer
@@ -23,6 +24,8 @@ from service.tools.requests import http_tool
 from service.tools.spec import ToolFailed, Usable
 from service.tools.templates import fill_headers
 from service.tools.toolbox import Called, Toolbox
+
+log = structlog.get_logger(__name__)
 
 Changed = Callable[[], None]
 
@@ -90,10 +93,8 @@ class Tools:
         try:
             yield toolbox
         finally:
-            for task in joining:
-                task.cancel()
             closing = [connection.aclose() for _server, connection in connections]
-            await asyncio.gather(*joining, *closing, return_exceptions=True)
+            await asyncio.gather(_stop(joining), *closing)
 
     def _usable(self, call: _Call, keypad: Keypad) -> Iterator[Usable]:
         for tool in call.agent.tools:
@@ -145,6 +146,14 @@ async def _join(
     if listed.left_out:
         called(_unusable(server, "tool.mcp_left_out"))
     changed()
+
+
+async def _stop(joining: list["asyncio.Task[None]"]) -> None:
+    for task in joining:
+        task.cancel()
+    for fault in await asyncio.gather(*joining, return_exceptions=True):
+        if isinstance(fault, Exception):  # a mistake of ours: the call does without these tools
+            log.error("A server's tools could not join", exc_info=fault)
 
 
 def _unusable(server: McpServer, code: str, *, took_ms: int = 0) -> ToolCalled:

@@ -7,10 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.ai.openai.access import Access
 from service.replay import virtual
-from service.replay.stage import Stage, open_stage
-from service.standin import KEY, Script, Standin, connect, transport
+from service.replay.stage import Stage, open_stage, standing_in
+from service.standin import Script, Standin
 from service.tools import Tools
 from service.twin.caller import HangUp, InterruptAfter, Silence, Step, WaitForAgent
 from service.twin.record import CallRecord
@@ -81,20 +80,12 @@ def play(
     file.write_text(text + f'numbers: ["{DESK}"]\n' + agent, "utf-8")
 
     async def main() -> tuple[list[dict[str, Any]], list[dict[str, Any]], CallRecord, Standin]:
-        standin = Standin(Script.model_validate(script))
-        access = Access(
-            key=KEY,
-            url="http://standin.test/v1",
-            secrets={},
-            http=httpx.AsyncClient(transport=transport(standin.app)),
-            connect=connect(standin.app),
-        )
         tools = Tools(secrets={}, private_hosts=(), transport=httpx.MockTransport(crm))
-        try:
-            async with open_stage(agents=folder, openai=access, tools=tools) as stage:
-                return *await scene(stage), standin
-        finally:
-            await standin.aclose()
+        async with (
+            standing_in(Script.model_validate(script)) as (standin, openai),
+            open_stage(agents=folder, openai=openai, tools=tools) as stage,
+        ):
+            return *await scene(stage), standin
 
     async def scene(stage: Stage) -> tuple[list[dict[str, Any]], list[dict[str, Any]], CallRecord]:
         record = await twin_of(stage, carrier).call(DESK, CALLING, steps)

@@ -9,7 +9,8 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from service.replay import virtual
-from tests.standin.client import client_of, fault, say, standin
+from service.standin import Standin
+from tests.standin.client import client_of, fault, say, script, standin
 
 TOOL: Any = {"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}
 BOOKING: dict[str, Any] = {
@@ -254,3 +255,9 @@ def test_an_answer_takes_the_time_the_script_says_and_ends_when_the_client_leave
     came, end = virtual.run(main())
     assert came == [300, 300, 350, 400]
     assert end == "left"
+
+
+async def test_a_server_without_a_key_asks_for_none() -> None:
+    server = Standin(script(), key=None)
+    async with client_of(server, key="whatever") as client:
+        assert text_of(await chunks(client, **say("Hi"))) == "You said: Hi."

@@ -112,6 +112,20 @@ async def test_a_wrong_key_is_no_key() -> None:
     assert b"invalid_api_key" in (refused.value.response.body or b"")
 
 
+async def test_the_old_beta_api_is_gone() -> None:
+    old = {"OpenAI-Beta": "realtime=v1"}
+    async with (
+        served(standin()) as client,
+        client.realtime.connect(model="gpt-realtime", extra_headers=old) as connection,
+    ):
+        error: Any = await connection.recv()
+        with pytest.raises(ConnectionClosedError) as closed:
+            await connection.recv()
+    assert error.error.code == "beta_api_shape_disabled"
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4000
+
+
 async def test_connections_break_on_the_network_as_they_do_in_process() -> None:
     cut = {"at": "chat", "does": "cut", "after": 2}
     away = {"at": "session", "does": "cut", "after": 1}
@@ -126,6 +140,30 @@ async def test_connections_break_on_the_network_as_they_do_in_process() -> None:
             assert (await connection.recv()).type == "session.created"
             with pytest.raises(ConnectionClosedError):
                 await connection.recv()
+
+
+async def test_a_server_that_never_answers_is_left_and_can_be_stopped() -> None:
+    faults = [{"at": "chat", "does": "stall"}, {"at": "opening", "does": "stall"}]
+    server = standin(faults=faults)
+    message: Any = {"role": "user", "content": "a"}
+    async with served(server) as client:
+        with pytest.raises(openai.APITimeoutError):
+            await client.chat.completions.create(
+                model="gpt-4.1-mini", messages=[message], timeout=0.1
+            )
+        options: Any = {"open_timeout": 0.1}
+        connecting = client.realtime.connect(
+            model="gpt-realtime", websocket_connection_options=options
+        )
+        with pytest.raises(TimeoutError):
+            await connecting.enter()
+    assert [request.end for request in server.requests] == ["left", "left"]
+
+
+async def test_a_path_that_is_not_there_is_told_as_openai_tells_it() -> None:
+    async with served(standin()) as client:
+        with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(GET /v1/files"):
+            await client.files.list()
 
 
 async def test_an_answer_is_stopped_when_the_client_hangs_up() -> None:

@@ -193,7 +193,7 @@ async def test_an_event_that_breaks_the_rules_is_refused_with_its_place(
         assert (await caller.ask(output_modalities=["text"]))["status"] == "completed"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "5"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", "[" * 100_000])
 async def test_what_is_no_event_is_refused(text: str) -> None:
     async with calling(standin()) as caller:
         await caller.connection.send_raw(text)

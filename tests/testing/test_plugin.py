@@ -14,7 +14,7 @@ import service.testing.files  # noqa: F401
 from service.media.g711 import decode_pcmu
 from service.replay.diff import Tolerances
 from service.testing.sound import sound_of
-from tests.testing.examples import ROOT, cassette_tests, write_project
+from tests.testing.examples import ROOT, cassette_tests, standin_tests, write_project
 from tests.testing.shared import CONFTEST, STAGES
 
 SHIPPED = ("-o", f"callbridge_agents={ROOT / 'agents'}")
@@ -52,6 +52,31 @@ def run(project: pytest.Pytester, source: str = "", *arguments: str) -> pytest.R
     if source:
         project.makepyfile(test_it=source)
     return project.runpytest_inprocess(*STRICT, *arguments)
+
+
+FRONT_DESK = """\
+name: front-desk
+engine: {engine}
+greeting: "Hello, Acme Dental."
+instructions: You answer the phone.
+tools: [end_call]
+"""
+
+
+@pytest.mark.parametrize("engine", ["openai-realtime", "openai-pipeline"])
+def test_the_documented_example_with_a_model_passes(project: pytest.Pytester, engine: str) -> None:
+    script, test = standin_tests()
+    (project.path / "standin.yaml").write_text(script, "utf-8")
+    (project.path / "agents/front-desk.yaml").write_text(FRONT_DESK.format(engine=engine), "utf-8")
+    run(project, f"import pytest\n\n{test}").assert_outcomes(passed=1)
+
+
+def test_a_stand_in_that_cannot_be_read_fails_in_its_own_words(project: pytest.Pytester) -> None:
+    (project.path / "bad.yaml").write_text("replise: []\n", "utf-8")
+    test = "@pytest.mark.callbridge(standin='bad.yaml')\ndef test_it(call): pass\n"
+    done = run(project, f"import pytest\n{test}")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*bad.yaml*replise*"])
 
 
 def test_the_documented_example_passes(project: pytest.Pytester) -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
-import mcp_types as types
 import pytest
+from mcp import types
 
 from service.tools.mcp_results import result_of, spec_of
 from service.tools.spec import TEXT_BYTES_MOST, ToolResult, ToolSpec

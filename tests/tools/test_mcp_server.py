@@ -1,29 +1,39 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
+from mcp import MCPError, types
+from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from service import logs
 from service.agents import McpServer
 from service.tools.addresses import Allowed
 from service.tools.guard import GuardedTransport
-from service.tools.mcp_server import McpConnection
+from service.tools.mcp_server import PAGES_MOST, McpConnection
 from service.tools.spec import ToolFailed, Usable
 from tests.tools.servers import LOOPBACK, serving
 
 SLOW_S = 30
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+@pytest.fixture
+def _as_the_service_logs() -> Iterator[None]:
+    before = structlog.get_config()
+    levels = {name: logging.getLogger(name).level for name in ("mcp", "client", "httpx2")}
+    logs.configure("json")
+    yield
+    structlog.configure(**before)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def crm() -> MCPServer:
@@ -133,7 +143,7 @@ async def test_a_tool_that_fails_says_so_and_judges_its_own_arguments() -> None:
 @pytest.mark.parametrize("with_sessions", [False, True])
 async def test_a_tool_that_hangs_is_given_up_and_holds_up_no_other(with_sessions: bool) -> None:
     app = served(crm(), with_sessions=with_sessions)
-    async with connected(app, timeout_s=0.5) as connection:
+    async with connected(app, timeout_s=2) as connection:
         tools = await tools_of(connection)
         slow = asyncio.create_task(code_of(tools["sleep"]))
         assert (await tools["add"].run({"a": 1, "b": 2})).text == "3"
@@ -146,7 +156,7 @@ async def test_a_use_that_is_given_up_returns_at_once_and_leaves_nothing() -> No
         using = asyncio.create_task(code_of((await tools_of(connection))["sleep"]))
         await asyncio.wait({using}, timeout=0.2)
         using.cancel()
-        await asyncio.wait({using}, timeout=0.2)
+        await asyncio.wait({using}, timeout=2)
         assert using.cancelled()
 
 
@@ -181,11 +191,65 @@ async def page(_request: Request) -> Response:
 
 
 async def nonsense(_request: Request) -> Response:
-    return JSONResponse({"jsonrpc": "1.0"})
+    return JSONResponse({"jsonrpc": "1.0", "result": "Ana"})
 
 
 async def elsewhere(_request: Request) -> Response:
     return Response(status_code=307, headers={"location": "http://169.254.169.254/mcp"})
+
+
+def raw(*, pages: int = 1) -> Server[Any]:
+    """A server whose list has so many pages, and whose answers break the protocol's rules."""
+
+    async def list_tools(_context: Any, params: Any) -> types.ListToolsResult:
+        page = int(params.cursor) if params and params.cursor else 0
+        schema = {"type": "object"}
+        wrong = {"type": "object", "required": ["at"]}
+        tools = [
+            types.Tool(name=f"refuse{page}", input_schema=schema),
+            types.Tool(name=f"break{page}", input_schema=schema, output_schema=wrong),
+        ]
+        cursor = str(page + 1) if page + 1 < pages else None
+        return types.ListToolsResult(tools=tools, next_cursor=cursor)
+
+    async def call_tool(_context: Any, params: Any) -> types.CallToolResult:
+        if params.name.startswith("refuse"):
+            raise MCPError(types.INVALID_PARAMS, "no such date")
+        return types.CallToolResult(content=[], structured_content={})
+
+    return Server("raw", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+async def test_a_refusal_and_an_answer_that_breaks_its_promise_are_told_apart() -> None:
+    async with connected(raw().streamable_http_app()) as connection:
+        tools = await tools_of(connection)
+        with pytest.raises(ToolFailed, match=r"tool\.failed") as refused:
+            await tools["refuse0"].run({})
+        assert refused.value.text == "The tool failed. no such date"
+        assert await code_of(tools["break0"]) == "tool.bad_answer"
+
+
+async def test_a_list_is_read_page_by_page_and_not_for_ever() -> None:
+    for pages, read in ((3, 3), (1000, PAGES_MOST)):
+        async with connected(raw(pages=pages).streamable_http_app()) as connection:
+            listed = await connection.tools()
+            assert len(listed.tools) == 2 * read
+
+
+async def test_after_the_end_of_a_call_no_connection_is_opened() -> None:
+    async with connected(served(crm())) as connection:
+        tools = await tools_of(connection)
+        await connection.aclose()
+        assert await code_of(tools["add"]) == "tool.mcp_unreachable"
+
+
+@pytest.mark.usefixtures("_as_the_service_logs")
+async def test_what_a_server_says_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = Starlette(routes=[Route("/mcp", nonsense, methods=["POST"])])
+    async with connected(app, timeout_s=0.5) as connection:
+        with pytest.raises(ToolFailed):
+            await connection.tools()
+    assert "Ana" not in caplog.text
 
 
 @pytest.mark.parametrize("answer", [hang, page, nonsense, elsewhere])

@@ -10,7 +10,7 @@ from service.standin.realtime.checks import check_response
 from service.standin.realtime.common import Common
 from service.standin.realtime.config import check_voice
 from service.standin.realtime.items import Item, lines_of, shown_of
-from service.standin.realtime.mcp import list_tools
+from service.standin.realtime.mcp import Remote
 from service.standin.realtime.response import Response
 from service.standin.realtime.wish import Wish
 from service.standin.refusals import Refusal
@@ -21,7 +21,8 @@ from service.standin.sound import FORMATS, Made
 class Answering:
     """Makes and stops answers."""
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, common: Common, remote: Remote) -> None:
+        self._remote = remote
         self.spoken = False  # whether there has ever been sound
         self._common = common
         self._active: Response | None = None
@@ -43,7 +44,7 @@ class Answering:
             raise Refusal(message, code="conversation_already_has_active_response")
         items = self._context(asked.get("input"))
         wish = self._wish(asked, output, beside=beside)
-        stage = _Stage(self._common, items, asked.get("instructions") or "")
+        stage = _Stage(self._common, self._remote, items, asked.get("instructions") or "")
         response = Response(wish, stage, self._common.desk.chance)
         if not beside:
             self._active = response
@@ -67,12 +68,6 @@ class Answering:
         """The person speaks."""
         if self._active is not None:
             self._stop(self._active, "turn_detected")
-
-    def list_tools(self, tools: Sequence[Mapping[str, Any]]) -> None:
-        """Ask the remote servers among these what they have."""
-        for tool in tools:
-            if tool["type"] == "mcp":
-                self._common.start(list_tools(self._common, tool), "stand-in MCP")
 
     async def _make(self, response: Response) -> None:
         try:
@@ -126,7 +121,6 @@ class Answering:
             metadata=asked.get("metadata"),
             delays=desk.script.delays,
             sound=desk.script.sound,
-            mcp=desk.script.mcp,
             fault=desk.faults.next("response"),
         )
 
@@ -139,8 +133,11 @@ def _may_call(asked: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:
 class _Stage:
     """The session, as one answer sees it."""
 
-    def __init__(self, common: Common, items: list[Item] | None, orders: str) -> None:
+    def __init__(
+        self, common: Common, remote: Remote, items: list[Item] | None, orders: str
+    ) -> None:
         self._common = common
+        self.call_remote = remote.call
         self._items = items
         self._orders = orders
 
@@ -151,11 +148,8 @@ class _Stage:
         return self._common.desk.new_id(prefix)
 
     def place(self, item: Item) -> str | None:
-        items = self._common.conversation.items
-        if item not in items:
-            return self._common.conversation.add(item)
-        at = items.index(item)
-        return items[at - 1].id if at else None
+        conversation = self._common.conversation
+        return conversation.before(item) if item in conversation.items else conversation.add(item)
 
     async def choose(self) -> Answer:
         items = self._common.conversation.items if self._items is None else self._items

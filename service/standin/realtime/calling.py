@@ -6,7 +6,7 @@ from typing import Any
 from service.standin.functions import as_text
 from service.standin.realtime.items import Item
 from service.standin.realtime.output import Output
-from service.standin.script import Call, McpServer
+from service.standin.script import Call
 
 _PIECE = 12
 
@@ -35,7 +35,7 @@ async def call(output: Output, wanted: Call) -> None:
 
 
 async def call_remote(output: Output, wanted: Call) -> None:
-    """A tool of an MCP server, called here: its result is in the item."""
+    """A tool of a remote MCP server is to be called; that is done when the answer is."""
     item = output.open(
         {
             "id": output.stage.new_id("mcp"),
@@ -52,22 +52,7 @@ async def call_remote(output: Output, wanted: Call) -> None:
     text = as_text(wanted.arguments)
     await _write(output, item, text, "response.mcp_call_arguments.delta", of)
     output.tell("response.mcp_call_arguments.done", **of, arguments=text)
-    place = {"item_id": item.id, "output_index": len(output.items) - 1}
-    output.stage.tell("response.mcp_call.in_progress", **place)
-    await output.step()
-    failed = _result(output.wish.mcp.get(wanted.server, McpServer()), wanted.name, item)
-    output.stage.tell(f"response.mcp_call.{'failed' if failed else 'completed'}", **place)
     output.close()
-
-
-def _result(server: McpServer, name: str, item: Item) -> bool:
-    """Put what the tool gives into its item; whether it failed."""
-    tool = next((tool for tool in server.tools if tool.name == name), None)
-    if tool is None or tool.fails:
-        item.shown["error"] = {"type": "tool_execution_error", "message": "The tool failed."}
-        return True
-    item.shown["output"] = tool.result
-    return False
 
 
 async def _write(output: Output, item: Item, text: str, kind: str, of: dict[str, Any]) -> None:

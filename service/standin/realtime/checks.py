@@ -44,7 +44,7 @@ def parse(text: str | bytes) -> dict[str, Any]:
         raise Refusal("The event is larger than 15 MiB.", code="event_too_large")
     try:
         event = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refusal("The message is not valid JSON.", code="invalid_json") from None
     if not isinstance(event, dict):
         raise Refusal("The event is not an object.", code="invalid_type")

@@ -7,6 +7,7 @@ OpenAI's: an unknown model is told after the upgrade, a wrong key before it.
 import asyncio
 import time
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -41,7 +42,11 @@ class RealtimeEntrance:
             self._desk.admit(socket)
         except Refusal as refusal:
             return await self._turn_away(socket, request, refusal)
-        answer = await replaced(fault)
+        try:
+            answer = await replaced(fault, receive)
+        except ClientDisconnect:
+            request.end = "left"
+            return None
         if answer is not None:
             return await self._deny(socket, request, answer)
         await socket.accept()

@@ -57,7 +57,8 @@ class Item(Struct, eq=False):
                 return [Line("call", f"{self.shown['name']}({self.shown['arguments']})")]
             case "mcp_call":
                 call = Line("call", f"{self.shown['name']}({self.shown['arguments']})")
-                return [call, Line("result", self.shown.get("output") or "")]
+                found = self.shown["output"] or (self.shown["error"] or {}).get("message")
+                return [call] if found is None else [call, Line("result", found)]
             case "function_call_output":
                 return [Line("result", self.shown["output"])]
             case _:
@@ -86,6 +87,11 @@ class Conversation:
         if after is not None:
             place = self.items.index(self.need(after, "adding")) + 1
         self.items.insert(place, item)
+        return self.items[place - 1].id if place else None
+
+    def before(self, item: Item) -> str | None:
+        """The id of the item before this one."""
+        place = self.items.index(item) if item in self.items else 0
         return self.items[place - 1].id if place else None
 
     def need(self, item_id: str, doing: str) -> Item:
@@ -142,6 +148,8 @@ async def lines_of(items: Iterable[Item]) -> list[Line]:
 def shown_of(item: Mapping[str, Any], item_id: str) -> dict[str, Any]:
     """A client's item as the server tells of it."""
     known = {"object": "realtime.item", "status": "completed"}
+    if str(item["type"]).startswith("mcp_"):
+        known = {}
     shown: dict[str, Any] = {**known, **item, "id": item_id}
     if shown["type"] == "message":
         kept = ("type", "text", "transcript", "image_url", "detail")

@@ -54,9 +54,9 @@ class Output:
             return
         for kind, fields in self._closing:
             self.tell(kind, **fields)
-        if "status" in item.shown:
+        if "status" in item.shown:  # a remote call has none, and is not done yet
             item.shown["status"] = status
-        self._tell_of_conversation("conversation.item.done", item)
+            self._tell_of_conversation("conversation.item.done", item)
         self.tell("response.output_item.done", item=item.shown)
 
     async def step(self) -> None:

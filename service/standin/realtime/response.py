@@ -62,6 +62,10 @@ class Response:
         self.over = True
         self._output.close("completed" if status == "completed" else "incomplete")
         self._stage.tell("response.done", response=self._shown(status, reason=reason, code=code))
+        if status == "completed":
+            for index, item in enumerate(self._output.items):
+                if item.shown["type"] == "mcp_call":
+                    self._stage.call_remote(item, index)
 
     async def _carry_out(self, answer: Answer) -> None:
         if answer.says:
@@ -70,8 +74,6 @@ class Response:
             return
         for wanted in answer.calls:
             await (call_remote if wanted.server else call)(self._output, wanted)
-        if all(wanted.server for wanted in answer.calls):  # their results are there already
-            await self._carry_out(await self._stage.choose())
 
     def _shown(self, status: str, *, reason: str | None = None, code: str = "") -> dict[str, Any]:
         """As the API tells of it."""

@@ -14,6 +14,7 @@ from service.standin.realtime.common import Common
 from service.standin.realtime.config import Config
 from service.standin.realtime.items import Conversation, Item, shown_of
 from service.standin.realtime.listening import Listening
+from service.standin.realtime.mcp import Remote
 from service.standin.refusals import Refusal
 
 Event = dict[str, Any]
@@ -29,7 +30,8 @@ class Session:
         self.received: list[Event] = []  # without those that append sound
         self._desk = desk
         self._common = Common(desk, self.config)
-        self._answering = Answering(self._common)
+        self._remote = Remote(self._common)
+        self._answering = Answering(self._common, self._remote)
         self._listening = Listening(self._common, began=self._began, ended=self._ended)
         self._takes: dict[str, Callable[[Event], None]] = {
             "session.update": self._update,
@@ -94,7 +96,7 @@ class Session:
         self._listening.configured()
         self.tell("session.updated", session=self.config.shown)
         fresh = [tool for tool in self.config.shown.get("tools", []) if tool not in before]
-        self._answering.list_tools(fresh)
+        self._remote.list_tools(fresh)
 
     def _create_item(self, event: Event) -> None:
         wanted = event["item"]
@@ -102,10 +104,14 @@ class Session:
         if wanted["type"] == "function_call_output" and not self.conversation.has_call(call_id):
             message = f"Tool call ID '{call_id}' not found in conversation."
             raise Refusal(message, code="invalid_tool_call_id", param="item.call_id")
+        if wanted["type"] == "mcp_approval_response":
+            self._remote.check(wanted)
         item = Item(shown_of(wanted, wanted.get("id") or self._desk.new_id("item")))
         said = [part["audio"] for part in wanted.get("content", ()) if part.get("audio")]
         heard = b"".join(sound(audio, self.config.hears, "item.content.audio") for audio in said)
         self._common.add(item, event.get("previous_item_id"))
+        if wanted["type"] == "mcp_approval_response":
+            self._remote.decide(wanted)
         if heard:
             self._listening.understand(item, heard, self.config.hears)
 

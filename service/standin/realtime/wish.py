@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from service.core.audio import MediaFormat
 from service.standin.realtime.items import Item
-from service.standin.script import Answer, Delays, Fault, McpServer, Sound
+from service.standin.script import Answer, Delays, Fault, Sound
 from service.standin.sound import Made
 
 Status = Literal["completed", "cancelled", "failed", "incomplete"]
@@ -27,7 +27,6 @@ class Wish(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None
     delays: Delays
     sound: Sound
-    mcp: dict[str, McpServer]
     fault: Fault | None
 
 
@@ -42,6 +41,9 @@ class Stage(Protocol):
 
     def place(self, item: Item) -> str | None:
         """Put an item into the conversation, once; the id of the one before it."""
+
+    def call_remote(self, item: Item, output_index: int) -> None:
+        """Carry out a call of a remote MCP server's tool."""
 
     async def choose(self) -> Answer:
         """What the model answers, as the conversation is now."""

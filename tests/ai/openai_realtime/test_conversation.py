@@ -250,6 +250,22 @@ def test_a_model_that_calls_tools_for_ever_is_made_to_speak(voice: Voice) -> Non
     assert call.phone.played == ["Sorry."]
 
 
+def test_the_server_may_use_a_remote_server_of_tools(voice: Voice) -> None:
+    async def story(call: Call) -> None:
+        await call.ask()
+        await call.listen(4000)
+
+    found = {"hears": "*", "calls": {"name": "find", "server": "crm"}, "then": "It is {result}."}
+    remote = {"crm": {"tools": [{"name": "find", "result": "Ana"}]}, "down": {"fails": True}}
+    server = standin(voice, heard=["who am i"], replies=[found], mcp=remote)
+    urls = {name: f"https://{name}.example/mcp" for name in remote}
+    servers = [{"name": name, "url": url, "by": "openai"} for name, url in urls.items()]
+    call = play(server, story, mcp=servers)
+    assert [(event.name, event.code) for event in call.of(ToolCalled)] == [("find", "ok")]
+    assert call.phone.played == ["It is Ana."]
+    assert call.codes == [("tool.mcp_unreachable", False)]
+
+
 # Sessions ---------------------------------------------------------------------------------------
 
 
