@@ -42,7 +42,9 @@ class PipelineEngine:
     @asynccontextmanager
     async def open(self, brief: Brief, emit: Emit) -> AsyncIterator[PipelineTalk]:
         """A conversation; EngineError when its servers cannot be had in time."""
-        async with self._tools.open(brief.agent, variables=brief.variables) as toolbox:
+        async with self._tools.open(
+            brief.agent, variables=brief.variables, called=emit, changed=_is_told_at_each_answer
+        ) as toolbox:
             talk = PipelineTalk(
                 brief,
                 emit,
@@ -98,3 +100,7 @@ class PipelineEngine:
 
     def _server(self, settings: Settings) -> Server:
         return self._access.server(settings.url, settings.secret)
+
+
+def _is_told_at_each_answer() -> None:
+    """Tools that join while the call goes on: the model is told its tools whenever it is asked."""
