@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
+from msgspec.structs import replace
 
 from providers.base import Answer, Notice, Offer, WebhookRequest
 from providers.telnyx import client_state, signature
@@ -26,6 +27,7 @@ from service.core.calls import (
     CallEnd,
     CallEnded,
     CallEvent,
+    CallReturned,
     CallRinging,
     EndedBy,
     Noted,
@@ -52,6 +54,9 @@ _ENDS: dict[str, tuple[Outcome, EndedBy]] = {
 }
 """What hangup_cause means; the list is open. It does not say which side is the person, for the
 event has no direction: an end that we decided was booked before, so what is left is theirs."""
+
+_TALKED_OR_LEFT = frozenset({"normal_clearing", "originator_cancel", "time_limit"})
+"""How the other leg of a transfer ends when the person does not come back to us."""
 
 _MACHINES = {
     "human": "human",
@@ -107,6 +112,8 @@ class TelnyxWebhooks:
         told = _told(request)
         if told is None:
             return Notice()
+        if client_state.is_transferred(told.payload.get("client_state")):
+            return _others_leg(told)
         digit = _text(told.payload, "digit") or ""
         pressed = told.kind == "call.dtmf.received" and _DIGIT.fullmatch(digit)
         return Notice(
@@ -122,6 +129,10 @@ class TelnyxWebhooks:
     def connect(self, call: Call, stream_url: str) -> Answer:
         """Answer the call with its media socket in the same command."""
         return Answer(200, flow=partial(self._rest.answer, call, stream_url))
+
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        """Open the media socket of a call that nobody took."""
+        return Answer(200, flow=partial(self._rest.stream, call, stream_url))
 
     def refuse(self, notice: Notice) -> Answer:
         """Reject the call that is offered as busy."""
@@ -184,6 +195,23 @@ def _agent(query: str) -> str | None:
 
 def _nothing(_told: _Told) -> tuple[CallEvent, ...]:
     return ()
+
+
+def _others_leg(told: _Told) -> Notice:
+    """What became of whom the call was handed to. Their leg is not the call: it names nothing.
+
+    Once the two have been connected they hang up together, and the person's own leg tells that.
+    """
+    about = Notice(
+        event_id=told.event_id, call_id=client_state.unpack(told.payload.get("client_state"))
+    )
+    cause = _word(told.payload.get("hangup_cause"))
+    if told.kind != "call.hangup" or cause in _TALKED_OR_LEFT:
+        return about
+    returned = CallReturned(
+        event_id=told.event_id, occurred_at=told.occurred_at, code=f"telnyx.transfer_{cause}"
+    )
+    return replace(about, asks_stream=True, returns=True, events=(returned,))
 
 
 def _ringing(told: _Told) -> tuple[CallEvent, ...]:

@@ -25,6 +25,7 @@ from service.core.calls import (
     CallEnded,
     CallEvent,
     CallId,
+    CallReturned,
     CallRinging,
     EndedBy,
     Noted,
@@ -86,6 +87,7 @@ class TwilioWebhooks:
     paths: tuple[str, ...] = (
         "/voice",
         "/connect-done",
+        "/dial-done",
         "/status",
         "/stream-status",
         "/amd",
@@ -120,6 +122,8 @@ class TwilioWebhooks:
                 return _voice(told, about)
             case "connect-done":
                 return _connect_done(told, about)
+            case "dial-done":
+                return _dial_done(told, about)
             case path if path in _EVENTS:
                 return replace(about, events=_EVENTS[path](told))
             case _:
@@ -134,6 +138,10 @@ class TwilioWebhooks:
                 status_url=self.callback("stream-status", call.call_id),
             )
         )
+
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        """Open the media socket once more."""
+        return self.connect(call, stream_url)
 
     def refuse(self, notice: Notice) -> Answer:  # noqa: ARG002
         """Decline the call before it is answered: the caller hears busy."""
@@ -182,6 +190,32 @@ def _connect_done(told: _Told, about: Notice) -> Notice:
     if told.status() in _ENDS:
         return replace(about, events=_moved(told))
     return replace(about, asks_stream=True)
+
+
+def _dial_done(told: _Told, about: Notice) -> Notice:
+    """A transfer is over: both have talked, or nobody took the call and the person still waits.
+
+    An inbound call may have no other callback that tells its end.
+    """
+    if told.status() in _ENDS:
+        return replace(about, events=_moved(told))
+    word = told.fields.get("DialCallStatus", "")
+    if word in ("completed", "answered"):
+        ended = CallEnded(
+            event_id=f"{told.call_sid}:dial-done",
+            occurred_at=told.at(),
+            provider_call_id=told.call_sid,
+            end=CallEnd(Outcome.COMPLETED, "hung_up", "carrier"),
+        )
+        return replace(about, asks_stream=True, events=(ended,))
+    why = word.replace("-", "_") if word in _ENDS else "failed"
+    returned = CallReturned(
+        event_id=f"{told.call_sid}:dial:{told.fields.get('DialCallSid') or told.at().isoformat()}",
+        occurred_at=told.at(),
+        provider_call_id=told.call_sid,
+        code=f"twilio.transfer_{why}",
+    )
+    return replace(about, asks_stream=True, returns=True, events=(returned,))
 
 
 # What the fields mean to a call ----------------------------------------------------------------
@@ -266,7 +300,7 @@ _EVENTS: dict[str, Callable[[_Told], tuple[CallEvent, ...]]] = {
     "amd": _detected,
     "recording": _recorded,
 }
-"""By path. /voice and /connect-done say more than events."""
+"""By path. /voice, /connect-done and /dial-done say more than events."""
 
 
 # Reading what anybody could have written -------------------------------------------------------

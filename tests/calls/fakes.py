@@ -18,7 +18,15 @@ from providers.base import (
     WebhookRequest,
     Wire,
 )
-from service.core.calls import Call, CallAnswered, CallEnded, CallEvent, CallRinging, Noted
+from service.core.calls import (
+    Call,
+    CallAnswered,
+    CallEnded,
+    CallEvent,
+    CallReturned,
+    CallRinging,
+    Noted,
+)
 from service.core.errors import (
     CallGone,
     CarrierDown,
@@ -33,6 +41,7 @@ _EVENTS: dict[str, type[CallEvent]] = {
     "answered": CallAnswered,
     "ended": CallEnded,
     "noted": Noted,
+    "returned": CallReturned,
 }
 
 
@@ -68,6 +77,12 @@ class FakeWebhooks:
             return Answer(200, flow=lambda: self._rest.command(name, "answer"))
         return Answer(200, {"content-type": "text/plain"}, f"connect {stream_url}".encode())
 
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        if self._by_flow:
+            name = call.provider_call_id or ""
+            return Answer(200, flow=lambda: self._rest.command(name, "take_back"))
+        return Answer(200, body=f"take back {stream_url}".encode())
+
     def refuse(self, notice: Notice) -> Answer:
         return self._reply(notice, "refuse")
 
@@ -98,6 +113,9 @@ class FakeRest:
 
     def hang_up(self, call: Call) -> Flow[None]:
         yield from self.command(call.provider_call_id or "", "hang_up")
+
+    def transfer(self, call: Call, to: str) -> Flow[None]:
+        yield from self.command(call.provider_call_id or "", f"transfer/{to}")
 
     def send_digits(self, call: Call, digits: str) -> Flow[None] | None:
         return self.command(call.provider_call_id or "", f"digits/{digits}")
