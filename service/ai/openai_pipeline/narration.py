@@ -177,7 +177,8 @@ class Narration:
         self._ask_for_more()
         sound = await take.next()
         if sound is None:
-            self._tell(EngineFailed("openai.confused", "no sound", fatal=False))
+            if self.made_ms:  # else it may be that none comes at all
+                self._tell(EngineFailed("openai.confused", "no sound", fatal=False))
             return
         self._captions = captions = Captions(
             self._line, begin_ms=self.made_ms, weight_ms=self.weight_ms
