@@ -9,6 +9,7 @@ from service.agents.openai import Server as Settings
 from service.ai.base import Brief, Emit
 from service.ai.captions import Captions, first_weight_ms
 from service.ai.openai.access import Access, Server
+from service.ai.openai.errors import OpenAIFault
 from service.ai.openai_pipeline.model import LanguageModel
 from service.ai.openai_pipeline.readable import readable
 from service.ai.openai_pipeline.recognition import House, Recogniser
@@ -72,8 +73,9 @@ class PipelineEngine:
             async for sound in sounds:
                 converter = converter or Converter(sound.format, PCM16_8K)
                 pcm += converter.convert(sound.data)
-            if converter is not None:
-                pcm += converter.flush()
+            if converter is None:
+                raise OpenAIFault("openai.confused", "no sound")
+            pcm += converter.flush()
         weight_ms = first_weight_ms(agent.pipeline.speech.speed)
         captions = Captions(PCM16_8K, begin_ms=0, weight_ms=weight_ms)
         captions.hear(bytes(pcm))

@@ -117,15 +117,23 @@ class LanguageModel:
         may_use_tools: bool,
     ) -> dict[str, Any]:
         settings = self._settings
-        request: dict[str, Any] = {"model": settings.name, "messages": messages, "stream": True}
+        # The package walks through all messages by their types, which takes it longer than all
+        # else in a request; what is given as extra goes out as it is.
+        extra: dict[str, Any] = {"messages": messages}
+        request: dict[str, Any] = {
+            "model": settings.name,
+            "messages": (),
+            "stream": True,
+            "extra_body": extra,
+        }
         if settings.temperature is not None:
             request["temperature"] = settings.temperature
         if settings.max_output_tokens is not None:
             request[self._limit] = settings.max_output_tokens
         if tools:
-            request["tools"] = [_function(spec) for spec in tools]
+            extra["tools"] = [_function(spec) for spec in tools]
             if not may_use_tools:
-                request["tool_choice"] = "none"
+                extra["tool_choice"] = "none"
         return request
 
 

@@ -12,10 +12,11 @@ from contextlib import aclosing
 from itertools import count
 
 from service.ai.captions import Captions
+from service.ai.openai.errors import OpenAIFault
 from service.ai.openai_pipeline.speech import Sound, Voice
 from service.ai.spoken import FRAME_MS, Word
 from service.core.audio import AudioFrame, MediaFormat, Party
-from service.core.events import EngineEvent, TurnAudio, TurnId, TurnText
+from service.core.events import EngineEvent, EngineFailed, TurnAudio, TurnId, TurnText
 from service.media.convert import Converter
 from service.media.frames import Framer
 
@@ -126,15 +127,17 @@ class Narration:
             self._tell_texts(self._captions.due(self._played_ms()))
 
     async def run(self) -> None:
-        """Tell all of it; OpenAIFault when it cannot be made."""
+        """Tell all of it; OpenAIFault when it cannot be made, or no sound comes of it at all."""
         try:
             for number in count():
                 while number >= len(self._takes) and not self._finished:
                     self._changed.clear()
                     await self._changed.wait()
                 if number >= len(self._takes):
-                    return
+                    break
                 await self._tell_take(self._takes[number])
+            if self._takes and not self.made_ms:
+                raise OpenAIFault("openai.confused", "no sound")
         finally:
             await self._stop()
 
@@ -173,12 +176,15 @@ class Narration:
         take.begin_ms = self.made_ms
         self._ask_for_more()
         sound = await take.next()
+        if sound is None:
+            if self.made_ms:  # else it may be that none comes at all
+                self._tell(EngineFailed("openai.confused", "no sound", fatal=False))
+            return
         self._captions = captions = Captions(
             self._line, begin_ms=self.made_ms, weight_ms=self.weight_ms
         )
         captions.read(take.text)
-        if sound is not None:
-            await self._tell_sound(take, sound)
+        await self._tell_sound(take, sound)
         self._tell_texts(captions.complete())
         self.weight_ms = captions.weight_ms
 

@@ -95,6 +95,8 @@ class Speaking:
 
     def say(self, text: str) -> None:
         """Say exactly this."""
+        if self._silent:
+            return
         turn = self._new_turn(exact=True)
         self._start(turn, lambda: self._recite(turn, text))
 
@@ -133,9 +135,8 @@ class Speaking:
 
     def excuse(self) -> None:
         """They said something, and nobody knows what."""
-        if not self._silent:
-            agent = self._brief.agent
-            self.say(agent.fill(agent.not_understood, self._brief.variables))
+        agent = self._brief.agent
+        self.say(agent.fill(agent.not_understood, self._brief.variables))
 
     def fail(self, code: str, detail: str) -> None:
         """The conversation cannot go on."""
@@ -182,6 +183,7 @@ class Speaking:
         self._start(turn, lambda: self._answer(turn, messages))
 
     def _new_turn(self, *, exact: bool = False, effect: Effect | None = None) -> Turn:
+        self._forget_old()
         turn_id = TurnId(self._new_id("turn"))
 
         def tell(event: EngineEvent) -> None:
@@ -220,7 +222,6 @@ class Speaking:
         if turn.effect is not None:
             self._floor.tell(turn.turn_id, turn.effect)
         self._floor.leave(turn.turn_id)
-        self._forget_old()
 
     def _goes_on(self, turn_id: TurnId) -> None:
         self._turns[turn_id].narration.go()

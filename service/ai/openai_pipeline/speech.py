@@ -38,23 +38,19 @@ class Voice:
         self._settings = settings
 
     async def say(self, text: str) -> AsyncGenerator[Sound, None]:
-        """The sound of a text, in pieces; OpenAIFault when there is none, or it stops coming."""
+        """The sound of a text, in pieces, maybe none; OpenAIFault when it stops coming."""
         async with AsyncExitStack() as stack:
 
-            async def begin() -> tuple[_Stream, Sound]:
+            async def begin() -> tuple[_Stream, Sound | None]:
                 await stack.aclose()  # of a try before
                 stream = await self._open(stack, text)
-                first = await stream.next()
-                if first is None:
-                    raise OpenAIFault("openai.confused", "no sound")
-                return stream, first
+                return stream, await stream.next()
 
             stream, sound = await in_time("first audio", FIRST_AUDIO_S, begin)
-            piece: Sound | None = sound
-            while piece is not None:
-                yield piece
+            while sound is not None:
+                yield sound
                 async with stage("between audio", NEXT_AUDIO_S):
-                    piece = await stream.next()
+                    sound = await stream.next()
 
     async def _open(self, stack: AsyncExitStack, text: str) -> "_Stream":
         settings = self._settings

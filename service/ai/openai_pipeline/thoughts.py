@@ -13,11 +13,12 @@ class Thoughts:
         self._held = ""
         self._thinking = False
         self._past = False  # thoughts come first or not at all
+        self._after = False  # nothing but blanks since they ended
 
     def push(self, piece: str) -> str:
         """What of it is to be said; may be nothing yet."""
         if self._past:
-            return piece
+            return self._without_blanks(piece)
         self._held += piece
         if not self._thinking:
             begun = self._held.lstrip()
@@ -28,12 +29,18 @@ class Thoughts:
         if not ended:
             self._held = self._held[-len(_END) :]  # its end may come in two pieces
             return ""
-        self._held = rest.lstrip()
-        return self._release()
+        self._held, self._after = rest, True
+        return self._without_blanks(self._release())
 
     def flush(self) -> str:
         """The answer is over: what looked like a thought's beginning."""
         return "" if self._thinking or self._past else self._release()
+
+    def _without_blanks(self, piece: str) -> str:
+        if self._after:
+            piece = piece.lstrip()
+            self._after = not piece
+        return piece
 
     def _release(self) -> str:
         self._past = True

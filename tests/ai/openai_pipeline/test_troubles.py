@@ -83,6 +83,14 @@ def test_a_page_or_nothing_is_no_answer(voice: Voice, at: str, does: str) -> Non
     assert call.codes == [("openai.confused", True)]
 
 
+def test_a_sentence_without_sound_is_passed_over(voice: Voice) -> None:
+    made = server(voice, wrong("speech", "empty", number=2))
+    call = play(made, one_question)
+    assert call.codes == [("openai.confused", False)]
+    assert call.said == ["On Main Street."]
+    assert len(call.of(TurnEnded)) == 1
+
+
 @pytest.mark.parametrize(("at", "stage"), [("chat", "first token"), ("speech", "first audio")])
 def test_a_server_that_never_begins_has_stalled(voice: Voice, at: str, stage: str) -> None:
     made = server(voice, wrong(at, "stall", **ALWAYS))
