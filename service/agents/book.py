@@ -4,13 +4,14 @@ Every fault of every file is told in one run, each with file and line.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from pydantic import ValidationError
 
-from service.agents.lines import Faults, Place, read_yaml
+from service.agents.lines import Faults, Place, content_of, read_yaml
 from service.agents.model import Agent
 from service.agents.script import check_script
 from service.core.errors import ConfigError
@@ -18,6 +19,8 @@ from service.core.errors import ConfigError
 STAND_IN = "stand-in"
 """Takes the place of what is at fault, so that the rest of the file can be looked into."""
 NEEDED = {"name": STAND_IN, "engine": "echo"}
+FOLDERS_REMEMBERED = 4
+"""Tests and replays start services by the hundred, and YAML takes longer than all else of that."""
 
 
 class Filed(Struct, frozen=True):
@@ -86,7 +89,7 @@ class AgentBook:
         if not filed and not faults:
             faults = [f"{self._folder}: no agent files (*.yaml)"]
         if not faults:
-            self._filed = tuple(filed)
+            self._filed = filed
             self._agents = tuple(one.agent for one in filed)
         return faults
 
@@ -127,20 +130,29 @@ def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[st
     ]
 
 
-def _read_all(paths: list[Path]) -> tuple[list[Filed], list[str]]:
+def _read_all(paths: Iterable[Path]) -> tuple[tuple[Filed, ...], list[str]]:
+    filed, faults = _understood(tuple((path, content_of(path)) for path in paths))
+    return filed, [*faults]
+
+
+@lru_cache(maxsize=FOLDERS_REMEMBERED)
+def _understood(
+    files: tuple[tuple[Path, bytes | str], ...],
+) -> tuple[tuple[Filed, ...], tuple[str, ...]]:
+    """The agents of so many files, and every fault. Pure, so the same files are read once."""
     filed: list[Filed] = []
     all_faults: list[str] = []
     owners: dict[str, Path] = {}
-    for path in paths:
+    for path, content in files:
         faults = Faults(path)
-        agent = _read(path, faults)
+        agent = _read(content, faults)
         is_usable = not faults
         if agent is not None:
             _claim(agent, owners, faults)
         if agent is not None and is_usable:
             filed.append(Filed(agent, faults.where(("engine",))))
         all_faults += faults.lines()
-    return filed, all_faults
+    return tuple(filed), tuple(all_faults)
 
 
 def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:
@@ -155,9 +167,9 @@ def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:
         owners.setdefault(claim, faults.path)
 
 
-def _read(path: Path, faults: Faults) -> Agent | None:
+def _read(content: bytes | str, faults: Faults) -> Agent | None:
     """The agent; of a file with faults, which are added, what can still be read of it."""
-    data = read_yaml(path, faults)
+    data = read_yaml(content, faults)
     agent = None if faults else _validate(data, faults)
     if agent is not None and agent.engine == "offline":
         check_script(agent, faults)

@@ -27,6 +27,7 @@ from service.core.errors import UnknownCall
 from service.replay.carrier import RecordedCarrier
 from service.replay.disturb import disturb, is_frame
 from service.replay.ear import Ears
+from service.replay.engines import engines_for
 from service.replay.faults import (
     EngineTrouble,
     Fault,
@@ -39,12 +40,13 @@ from service.replay.faults import (
 )
 from service.replay.invariants import DEAD_AIR_MS, STALLED_MS, Entry, Evidence, Left
 from service.replay.player import Player
-from service.replay.playing import SEED, LateCarrier, hand_for
+from service.replay.playing import LateCarrier, hand_for
 from service.replay.recorded_engine import RecordedEngine, needs_no_engine
 from service.replay.stage import (
     AUTH_TOKEN,
     EPOCH,
     PUBLIC_URL,
+    SEED,
     inside,
     only_errors_logged,
     open_service,
@@ -104,14 +106,14 @@ class _Trial:
     async def _serve(self, ready: "asyncio.Future[Starlette]") -> None:
         lines = self._cassette.lines
         recorded = needs_no_engine(lines) or not any(map(is_frame, lines))  # or nothing to hear
-        engine = RecordedEngine(self._cassette.lines)
+        engine = RecordedEngine(lines) if recorded else None
         service = open_service(
             agents=self._agents,
             carriers=self._carrier,
             chance=random.Random(SEED),
             redis=troubled_redis(self._server, self._faults, self._now_ms),
             around_engine=self._around,
-            engines=engine.under_all_names() if recorded else None,
+            engines=engines_for(self._cassette, self._agents, engine),
         )
         async with service as app:
             ready.set_result(app)
