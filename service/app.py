@@ -276,6 +276,7 @@ class _Service:
             ids=self._ids,
             closing=self._draining,
             mute_engines=MUTE_ENGINES,
+            tape=self._tape,
         )
 
     def _make_recorder(self) -> Recorder:

@@ -194,15 +194,15 @@ def known_kinds(evidence: Evidence) -> Iterator[Breach]:
 
 
 def answers(evidence: Evidence) -> Iterator[Breach]:
-    """A webhook is answered, and not with our own failure while the store is there."""
+    """Who asks is answered, and not with our own failure while the store is there."""
     for line in evidence.lines:
-        if line.lane != "webhook" or line.response is None:
+        if line.lane not in ("webhook", "api") or line.response is None:
             continue
-        status = line.response.status
+        who, status = "a webhook" if line.lane == "webhook" else "a user", line.response.status
         if status == 0 and not _over(evidence.stopped_ms, line.at_ms):
-            yield Breach(line.at_ms, "answers", "a webhook was not answered")
+            yield Breach(line.at_ms, "answers", f"{who} was not answered")
         if status >= 500 and not (status == 503 and _away(evidence, line.at_ms)):
-            yield Breach(line.at_ms, "answers", f"a webhook was answered with {status}")
+            yield Breach(line.at_ms, "answers", f"{who} was answered with {status}")
 
 
 def _away(evidence: Evidence, at_ms: int) -> bool:

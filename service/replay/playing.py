@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.cassettes.cassette import Cassette, Line
 from service.replay.carrier import RecordedCarrier
+from service.replay.ear import heeding
 from service.replay.engines import engines_for
 from service.replay.hands import TelnyxHand, TwilioHand
 from service.replay.player import Hand, Player
@@ -78,7 +79,7 @@ async def _play_inside(
             cassette,
             hand_for(cassette, http, stage_time, auth_token=AUTH_TOKEN),
             http=http,
-            dial=dial_app(app),
+            dial=heeding(cassette.header, dial_app(app)),
             public_url=PUBLIC_URL,
         )
         carrier.app = RecordedCarrier(cassette, player.commanded)
@@ -99,7 +100,7 @@ async def _play_outside(
             cassette,
             hand_for(cassette, http, _now, auth_token=token),
             http=http,
-            dial=dial_network,
+            dial=heeding(cassette.header, dial_network),
             public_url=url,
         )
         carrier = RecordedCarrier(cassette, player.commanded)

@@ -26,7 +26,7 @@ from service.core.calls import Call, CallState
 from service.core.errors import UnknownCall
 from service.replay.carrier import RecordedCarrier
 from service.replay.disturb import disturb, is_frame
-from service.replay.ear import Ears
+from service.replay.ear import Ears, marks_of
 from service.replay.engines import engines_for
 from service.replay.faults import (
     EngineTrouble,
@@ -71,7 +71,9 @@ def try_out(cassette: Cassette, faults: Faults, *, agents: Path) -> Evidence:
     """Play the call with these faults."""
     disturbed = disturb(cassette, faults)
     with only_errors_logged(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Trial(disturbed, faults.faults, agents).run())
+        return runner.run(
+            _Trial(disturbed, (*faults.faults, *marks_of(cassette.header)), agents).run()
+        )
 
 
 class _Trial:
