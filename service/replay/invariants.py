@@ -88,7 +88,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     heard: Sequence[Heard] = ()
     said: Sequence[tuple[int, EngineEvent]] = ()  # by the engine
     turns: Mapping[TurnId, int] = {}  # the engine's turns by number
-    interrupted: Sequence[tuple[int, int]] = ()  # when, and which turn
+    interrupted: Sequence[tuple[float, int]] = ()  # when, and which turn
     greets: bool = False
     dead_air_ms: int = DEAD_AIR_MS
     honest_marks: bool = True
@@ -250,7 +250,7 @@ def no_stale_sound(evidence: Evidence) -> Iterator[Breach]:
             yield Breach(
                 round(last_ms),
                 "no stale sound",
-                f"turn {turn}, interrupted at {at_ms} ms, is heard until {last_ms:.0f} ms",
+                f"turn {turn}, interrupted at {at_ms:.0f} ms, is heard until {last_ms:.0f} ms",
             )
 
 

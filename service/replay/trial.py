@@ -52,7 +52,14 @@ from service.replay.stage import (
     open_service,
     stage_time,
 )
-from service.replay.trouble import GONE_MS, READ_ONLY_MS, TroubledEngine, Witness, troubled_redis
+from service.replay.trouble import (
+    GONE_MS,
+    READ_ONLY_MS,
+    TroubledEngine,
+    Witness,
+    troubled_redis,
+    whole,
+)
 from service.replay.virtual import VirtualLoop
 from service.twin.socket import Dial, Socket, UpgradeRefused, dial_app
 
@@ -86,7 +93,7 @@ class _Trial:
         self._carrier = LateCarrier()
         self._began_s: float | None = None
         self._began_at = EPOCH
-        self._witness = Witness(self._now_ms)
+        self._witness = Witness(self._exact_ms)
         self._told_to_stop = asyncio.Event()
         self._stopped_ms: int | None = None
         self._store = CallStore(
@@ -127,16 +134,18 @@ class _Trial:
 
     def _now_ms(self) -> int:
         """Since the call began; before that, negative."""
-        if self._began_s is None:
-            return -1
-        return int((asyncio.get_running_loop().time() - self._began_s) * 1000 + 1e-6)
+        return -1 if self._began_s is None else whole(self._exact_ms())
+
+    def _exact_ms(self) -> float:
+        """The same to the microsecond: in which order things happen of which one is the cause."""
+        return (asyncio.get_running_loop().time() - (self._began_s or 0.0)) * 1000
 
     async def _play(self, app: Starlette, serving: "asyncio.Task[None]") -> Evidence:
         door = _Door(serving)
         before = {*asyncio.all_tasks()}
         self._began_s = asyncio.get_running_loop().time()
         self._began_at = stage_time()
-        ears = Ears(door.dial(dial_app(app)), self._faults, self._now_ms)
+        ears = Ears(door.dial(dial_app(app)), self._faults, self._exact_ms)
         stopping = [asyncio.create_task(self._stop_at(f.at_ms), name="replay") for f in self._stops]
         async with (
             inside(app) as service,
