@@ -240,7 +240,7 @@ def test_markers_that_ask_for_what_cannot_be_are_said_plainly(project: pytest.Py
             "*broken/a.yaml:3: greting: *",
             "CALLBRIDGE_LEAD_MS: Input should be greater than or equal to 40",
             "provider='vonage': expected twilio or telnyx",
-            "callbridge marker: no argument setting; there are: agents, provider, settings, standin",
+            "callbridge marker: no argument setting; there are: agents, provider, settings, *",
             "`replay` needs a marker: @pytest.mark.cassette(*",
         ]
     )
