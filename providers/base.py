@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from service.core.calls import Call, CallEvent, CallId
 from service.core.commands import CarrierCommand
-from service.core.events import MediaEvent
+from service.core.events import MachineDetected, MediaEvent
 
 T = TypeVar("T")
 
@@ -76,6 +76,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     returns: bool = False
     events: tuple[CallEvent, ...] = ()
     digit: str | None = None  # a key press told by webhook
+    machine: MachineDetected | None = None  # who picked up, for the one who talks with them
     event_id: str | None = None  # the carrier's own, by which a repeated digit is known
 
 

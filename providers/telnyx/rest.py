@@ -82,6 +82,8 @@ class TelnyxRest:
             "stream_auth_token": urlsplit(stream_url).path.rpartition("/")[2],
             **_recording(call),
         }
+        if call.detect_machine:
+            body["answering_machine_detection"] = "greeting_end"
         if call.ring_timeout_s is not None:
             body["timeout_secs"] = _clamp(call.ring_timeout_s, RING_TIMEOUT_S)
         if call.max_duration_s is not None:

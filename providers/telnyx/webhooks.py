@@ -33,6 +33,7 @@ from service.core.calls import (
     Noted,
     Outcome,
 )
+from service.core.events import MachineDetected
 
 MAX_TEXT_CHARS = 512  # of an id, a number, a URL
 
@@ -71,6 +72,8 @@ _MACHINES = {
     "fax_detected": "fax",
 }
 """Who picked up, by the `result` of any of the detection events."""
+
+_GREETING_OVER = frozenset({"beep_detected", "no_beep_detected", "prompt_ended", "ended"})
 
 URL_LIMIT = 4096
 
@@ -124,6 +127,7 @@ class TelnyxWebhooks:
             offer=_offer(told),
             events=_EVENTS.get(told.kind, _nothing)(told),
             digit=digit if pressed else None,
+            machine=_found(told),
         )
 
     def connect(self, call: Call, stream_url: str) -> Answer:
@@ -242,6 +246,16 @@ def _ended(told: _Told) -> tuple[CallEvent, ...]:
         end=CallEnd(outcome, cause, ended_by),
     )
     return (ended,)
+
+
+def _found(told: _Told) -> MachineDetected | None:
+    """Who picked up, for the agent, to whom a fax is a machine like any other."""
+    if _EVENTS.get(told.kind) is not _machine:
+        return None
+    word = _word(told.payload.get("result"))
+    result = _MACHINES.get(word, "unknown")
+    over = word in _GREETING_OVER
+    return MachineDetected("machine" if result == "fax" else result, greeting_over=over)
 
 
 def _machine(told: _Told) -> tuple[CallEvent, ...]:

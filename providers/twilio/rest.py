@@ -126,6 +126,13 @@ class TwilioRest:
             order.append(("Timeout", _clamped(call.ring_timeout_s, RING_TIMEOUT_S)))
         if call.max_duration_s is not None:
             order.append(("TimeLimit", _clamped(call.max_duration_s, TIME_LIMIT_S)))
+        if call.detect_machine:  # while the agent talks on: a person is not kept waiting
+            order += [
+                ("MachineDetection", "DetectMessageEnd"),
+                ("AsyncAmd", "true"),
+                ("AsyncAmdStatusCallback", self._callback("amd", call.call_id)),
+                ("AsyncAmdStatusCallbackMethod", "POST"),
+            ]
         if call.record:
             order += [
                 ("Record", "true"),

@@ -31,6 +31,7 @@ from service.core.calls import (
     Noted,
     Outcome,
 )
+from service.core.events import MachineDetected
 
 MAX_TEXT_CHARS = 512  # of an id, a number, an address
 
@@ -124,6 +125,8 @@ class TwilioWebhooks:
                 return _connect_done(told, about)
             case "dial-done":
                 return _dial_done(told, about)
+            case "amd":
+                return replace(about, events=_detected(told), machine=_machine(told))
             case path if path in _EVENTS:
                 return replace(about, events=_EVENTS[path](told))
             case _:
@@ -272,6 +275,16 @@ def _detected(told: _Told) -> tuple[CallEvent, ...]:
     return (told.noted(f"{told.call_sid}:amd", "machine.detected", data),)
 
 
+def _machine(told: _Told) -> MachineDetected | None:
+    """The same for the agent, to whom a fax is a machine like any other."""
+    word = told.fields.get("AnsweredBy", "")
+    if not word:
+        return None
+    result = _ANSWERED_BY.get(word, "unknown")
+    over = word.startswith("machine_end")
+    return MachineDetected("machine" if result == "fax" else result, greeting_over=over)
+
+
 def _recorded(told: _Told) -> tuple[CallEvent, ...]:
     sid = told.fields.get("RecordingSid", "")
     status = told.fields.get("RecordingStatus", "completed")
@@ -297,10 +310,9 @@ def _recorded(told: _Told) -> tuple[CallEvent, ...]:
 _EVENTS: dict[str, Callable[[_Told], tuple[CallEvent, ...]]] = {
     "status": _moved,
     "stream-status": _stream_failed,
-    "amd": _detected,
     "recording": _recorded,
 }
-"""By path. /voice, /connect-done and /dial-done say more than events."""
+"""By path. The other paths say more than events."""
 
 
 # Reading what anybody could have written -------------------------------------------------------

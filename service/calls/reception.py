@@ -102,6 +102,8 @@ class Reception:
             call = await self._handed_over(call)
         for event in notice.events:
             call = await self._apply(call, event)
+        if notice.machine is not None:
+            await self._mailbox.send(call, notice.machine)
         if notice.digit is not None:
             await self._press(call, notice, notice.digit)
         if notice.offer is None and not notice.asks_stream:

@@ -28,6 +28,7 @@ _OURS = (  # fields that the API does not show; in Redis under their own names
     "max_duration_s",
     "record",
     "record_cassette",
+    "detect_machine",
 )
 
 

@@ -87,6 +87,7 @@ class Call(Struct, frozen=True, kw_only=True):
     max_duration_s: int | None = None
     record: bool = False
     record_cassette: bool = False
+    detect_machine: bool = False  # the carrier is to find out whether a machine picked up
 
     @property
     def our_number(self) -> str:

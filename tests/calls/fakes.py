@@ -35,6 +35,7 @@ from service.core.errors import (
     RateLimited,
     SignatureInvalid,
 )
+from service.core.events import MachineDetected
 
 _EVENTS: dict[str, type[CallEvent]] = {
     "ringing": CallRinging,
@@ -65,8 +66,10 @@ class FakeWebhooks:
             return Notice()
         events = [msgspec.convert(event, _EVENTS[kind]) for kind, event in said.pop("events", [])]
         offer = said.pop("offer", None)
+        machine = said.pop("machine", None)
         return Notice(
             **said,
+            machine=MachineDetected(**machine) if machine else None,
             events=tuple(events),
             offer=msgspec.convert(offer | {"from_": offer["from"]}, Offer) if offer else None,
         )

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.core.calls import Call, CallEnding, CallState, MediaLost, Outcome
-from service.core.events import DtmfReceived, HangUpRequested
+from service.core.events import DtmfReceived, HangUpRequested, MachineDetected
 from tests.calls.house import House
 from tests.calls.samples import (
     StoppedClock,
@@ -459,3 +459,12 @@ async def test_a_call_that_comes_back_before_its_leaving_was_written_down_is_wai
     await house.store.apply(call.call_id, transferred())
     assert (await asked).text.startswith("take back ")
     assert (await only_call(house)).attached is False
+
+
+async def test_the_bridge_is_told_who_picked_up(house: House) -> None:
+    call = await offered_and_attached(house)
+    found = ring("noted", "e-amd", 4, type="machine.detected", data={"result": "machine"})
+    machine = {"result": "machine", "greeting_over": True}
+    await tell(house, provider_call_id="CA1", machine=machine, events=[found])
+    assert house.told == [(call.call_id, MachineDetected("machine", greeting_over=True))]
+    assert (await house.events(call.call_id))[-1] == "machine.detected"

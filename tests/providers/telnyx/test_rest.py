@@ -451,3 +451,9 @@ def test_a_stream_is_opened_again_with_sound_both_ways() -> None:
     body = body_of(request)
     assert_known_to_sdk(body, ActionStartStreamingParams)
     assert (body["stream_url"], body["stream_bidirectional_mode"]) == (STREAM_URL, "rtp")
+
+
+def test_who_picked_up_is_found_out_when_the_order_says_so() -> None:
+    body = asked(new_rest().place(msgspec.structs.replace(CALL, detect_machine=True), STREAM_URL))
+    assert_known_to_sdk(body, CallDialParams)
+    assert body["answering_machine_detection"] == "greeting_end"

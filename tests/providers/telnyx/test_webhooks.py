@@ -31,6 +31,7 @@ from service.core.calls import (
     Outcome,
 )
 from service.core.errors import CallGone, SignatureInvalid
+from service.core.events import MachineDetected
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WEBHOOKS = TelnyxWebhooks(
@@ -503,3 +504,24 @@ def test_a_call_is_taken_back_by_streaming_again() -> None:
     name, body = commanded(WEBHOOKS.take_back(CALL, "wss://bridge.example/s/t"))
     assert name.endswith("/streaming_start")
     assert body["stream_url"] == "wss://bridge.example/s/t"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "word", "machine"),
+    [
+        ("call.machine.detection.ended", "human", MachineDetected("human")),
+        ("call.machine.detection.ended", "machine", MachineDetected("machine")),
+        ("call.machine.detection.ended", "not_sure", MachineDetected("unknown")),
+        (
+            "call.machine.greeting.ended",
+            "beep_detected",
+            MachineDetected("machine", greeting_over=True),
+        ),
+        ("call.machine.greeting.ended", "ended", MachineDetected("machine", greeting_over=True)),
+        ("call.answered", "machine", None),
+    ],
+)
+def test_the_agent_is_told_who_picked_up(
+    event_type: str, word: str, machine: MachineDetected | None
+) -> None:
+    assert heard(envelope(event_type, result=word)).machine == machine

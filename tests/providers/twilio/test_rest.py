@@ -341,3 +341,16 @@ def test_a_transfer_that_may_have_been_ordered_is_not_ordered_again(
     status: int, again: bool
 ) -> None:
     assert fail(REST.transfer(LIVE, "+14155550100"), HttpResponse(status)).retryable is again
+
+
+# Machines --------------------------------------------------------------------------------------
+
+
+def test_who_picked_up_is_found_out_while_the_agent_talks() -> None:
+    asked = form(next(REST.place(replace(CALL, detect_machine=True), STREAM)))
+    assert asked["MachineDetection"] == ["DetectMessageEnd"]
+    assert asked["AsyncAmd"] == ["true"]
+    assert asked["AsyncAmdStatusCallback"] == [
+        "https://bridge.example.org/twilio/amd?call_id=call_1"
+    ]
+    assert "MachineDetection" not in form(next(REST.place(CALL, STREAM)))

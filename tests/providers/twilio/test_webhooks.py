@@ -26,6 +26,7 @@ from service.core.calls import (
     Noted,
     Outcome,
 )
+from service.core.events import MachineDetected
 
 PUBLIC = "https://bridge.example.org/phone"
 CALL_SID = "CAffeeddccbbaa99887766554433221100"
@@ -457,3 +458,21 @@ def test_a_person_who_hung_up_during_a_transfer_ended_the_call(webhooks: TwilioW
 def test_a_call_is_taken_back_as_it_was_taken(webhooks: TwilioWebhooks) -> None:
     url = "wss://bridge.example.org/phone/twilio/stream/t"
     assert webhooks.take_back(CALL, url) == webhooks.connect(CALL, url)
+
+
+@pytest.mark.parametrize(
+    ("word", "machine"),
+    [
+        ("human", MachineDetected("human")),
+        ("machine_start", MachineDetected("machine")),
+        ("machine_end_beep", MachineDetected("machine", greeting_over=True)),
+        ("machine_end_silence", MachineDetected("machine", greeting_over=True)),
+        ("fax", MachineDetected("machine")),
+        ("unknown", MachineDetected("unknown")),
+        ("", None),
+    ],
+)
+def test_the_agent_is_told_who_picked_up(
+    webhooks: TwilioWebhooks, word: str, machine: MachineDetected | None
+) -> None:
+    assert told(webhooks, "/twilio/amd", AnsweredBy=word).machine == machine
