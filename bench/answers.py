@@ -13,6 +13,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 import uvloop
 from msgspec import Struct
 
-from bench import servers, speech
+from bench import media_path, servers, speech
 from bench.caller import Caller, Script
 from bench.load import Metronome, connect_all
 from bench.process import cpu_s, hurry
@@ -51,7 +52,7 @@ class Answers(Struct, frozen=True):
 
     engine: str
     calls: int
-    own_ms: list[int]  # of each answer
+    own_ms: list[int]  # of each answer but a call's first, which waits for the greeting's end
     parts_ms: dict[str, list[int]]
     cpu_ms: float  # per call-second
 
@@ -71,6 +72,9 @@ def main() -> None:
     for engine in given.engines:
         for calls in given.calls:
             print(_row(measure(engine, calls, given.seconds)), flush=True)
+    print()
+    for engine in given.engines:
+        print(barge_in(engine), flush=True)
 
 
 def measure(engine: str, calls: int, seconds: float) -> Answers:
@@ -87,6 +91,17 @@ def measure(engine: str, calls: int, seconds: float) -> Answers:
             parts.setdefault(step, []).append(length_ms)
     own = [one["response_ms"] - one["end_of_turn_ms"] for one in latencies]
     return Answers(engine, calls, own, parts, cpu_ms)
+
+
+def barge_in(engine: str) -> str:
+    """From the first loud frame over the greeting to the `clear`."""
+    agent = media_path.GREETER.replace("engine: offline", f"engine: {engine}")
+    with standin() as url:
+        env = {"OPENAI_API_KEY": "sk-standin", "OPENAI_BASE_URL": url}
+        with servers.service(agents={"default": servers.LOOPBACK, "greeter": agent}, env=env) as on:
+            delays = uvloop.run(media_path.measure(on))
+    took_ms = delays.barge_in_ms
+    return f"{engine}: first loud frame to clear {median(took_ms):.0f} ms, most {max(took_ms):.0f}"
 
 
 @contextmanager
@@ -130,7 +145,7 @@ def _latencies(server: servers.Server) -> Iterator[dict[str, int]]:
     base = server.url.replace("ws:", "http:").replace("/twilio/stream", "/v1/calls")
     for call in _get(f"{base}?limit=100")["calls"]:
         turns = _get(f"{base}/{call['call_id']}/transcript")["turns"]
-        yield from (turn["latency"] for turn in turns if turn["latency"])
+        yield from [turn["latency"] for turn in turns if turn["latency"]][1:]
 
 
 def _get(url: str) -> dict[str, Any]:

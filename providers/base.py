@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from service.core.calls import Call, CallEvent, CallId
 from service.core.commands import CarrierCommand
-from service.core.events import MediaEvent
+from service.core.events import MachineDetected, MediaEvent
 
 T = TypeVar("T")
 
@@ -64,7 +64,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     """What one webhook says.
 
     `offer`: a new inbound call wants an answer. `asks_stream`: the carrier asks what to do next
-    with a call that it already has (answered outbound call, or a stream that ended).
+    with a call that it already has (answered outbound call, or a stream that ended). `returns`:
+    nobody took the call that was handed over, and the person is still on the line.
     """
 
     provider_call_id: str | None = None
@@ -72,8 +73,10 @@ class Notice(Struct, frozen=True, kw_only=True):
     agent: str | None = None  # as the user's webhook URL asks: ?agent=NAME
     offer: Offer | None = None
     asks_stream: bool = False
+    returns: bool = False
     events: tuple[CallEvent, ...] = ()
     digit: str | None = None  # a key press told by webhook
+    machine: MachineDetected | None = None  # who picked up, for the one who talks with them
     event_id: str | None = None  # the carrier's own, by which a repeated digit is known
 
 
@@ -101,6 +104,9 @@ class Webhooks(Protocol):
     def connect(self, call: Call, stream_url: str) -> Answer:
         """Take the call: have the carrier open its media socket at `stream_url`."""
 
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        """Nobody took the call that was handed over: open its media socket once more."""
+
     def refuse(self, notice: Notice) -> Answer:
         """The house is full: the caller hears busy."""
 
@@ -119,6 +125,12 @@ class Rest(Protocol):
 
     def hang_up(self, call: Call) -> Flow[None]:
         """End the call. CallGone is for the caller of this to take as success."""
+
+    def transfer(self, call: Call, to: str) -> Flow[None]:
+        """Connect the person on the line with `to` instead of us, from our own number.
+
+        It returns when the order was taken: whether anybody picks up is told by webhook.
+        """
 
     def send_digits(self, call: Call, digits: str) -> Flow[None] | None:
         """Press keys to the line; None: this carrier wants them as tones in the media."""

@@ -271,6 +271,7 @@ class _Service:
             ids=self._ids,
             closing=self._draining,
             mute_engines=MUTE,
+            tape=self._tape,
         )
 
     def _make_recorder(self) -> Recorder:

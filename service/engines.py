@@ -56,7 +56,7 @@ def _servers(agent: Agent, engine: str) -> tuple[_Server, ...]:
     match engine:
         case RealtimeEngine.name:
             return (agent.realtime,)
-        case "openai-pipeline":
+        case PipelineEngine.name:
             parts = agent.pipeline
             return (parts.recognition, parts.model, parts.speech)
         case _:
@@ -76,6 +76,7 @@ class Engines:
             LoopbackEngine(new_id),
             PipelineEngine(access, tools, new_id, judge=self._voices),
             RealtimeEngine(access, tools, new_id, judge=self._voices),
+            PipelineEngine(access, tools, new_id, judge=self._voices),
         )
         self.by_name = {engine.name: engine for engine in engines}
         self._open = AsyncExitStack()

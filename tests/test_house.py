@@ -44,7 +44,7 @@ ARROWS = {
     "service.bridge": LIVE,
     "service.page": LIVE,
     "service.engines": [*RULES, "service.ai", "service.media", "service.tools"],
-    "service.standin": [*GROUND, "service.media", "service.ai"],
+    "service.standin": [*GROUND, "service.media", "service.ai.offline", "service.ai.spoken"],
     "service.app": ["service", "providers"],
     "service.twin": [*LIVE, "providers"],
     "service.conformance": [*GROUND, "service.twin", "service.replay"],

@@ -1,4 +1,4 @@
-"""Telnyx's Call Control REST API (v2): dial, answer, reject, hang up, press keys.
+"""Telnyx's Call Control REST API (v2): dial, answer, hand over, hang up, press keys.
 
 Flows only: no I/O, no clock, no sleeping. Every command carries a `command_id` that is the same
 whenever the same thing is asked again, so Telnyx ignores a repetition (within its 60 s).
@@ -32,6 +32,7 @@ from service.core.errors import (
 
 RING_TIMEOUT_S = (5, 600)  # timeout_secs
 TIME_LIMIT_S = (60, 14_400)  # time_limit_secs: its page says 30, the table of error codes 60
+TRANSFER_TIMEOUT_S = 30
 DIGITS_PER_COMMAND = 64  # documented for send_digits_on_answer; send_dtmf names no limit
 
 CALL_ENDED = "telnyx.90018"
@@ -60,7 +61,7 @@ class TelnyxRest:
         self._connection_id = connection_id
         self._api_base = api_base.rstrip("/")
         self._webhook_url = webhook_url
-        self._presses = itertools.count()
+        self._orders = itertools.count()
 
     def place(self, call: Call, stream_url: str) -> Flow[str]:
         """Dial, with our media socket from the start; returns the call_control_id.
@@ -76,10 +77,13 @@ class TelnyxRest:
             "webhook_url": self._webhook_url,
             "webhook_url_method": "POST",
             **_streaming(stream_url),
+            "send_silence_when_idle": True,
             "stream_bidirectional_sampling_rate": 8000,
             "stream_auth_token": urlsplit(stream_url).path.rpartition("/")[2],
             **_recording(call),
         }
+        if call.detect_machine:
+            body["answering_machine_detection"] = "greeting_end"
         if call.ring_timeout_s is not None:
             body["timeout_secs"] = _clamp(call.ring_timeout_s, RING_TIMEOUT_S)
         if call.max_duration_s is not None:
@@ -98,9 +102,40 @@ class TelnyxRest:
             "client_state": client_state.pack(call.call_id),
             "command_id": _command_id(call.call_id, "answer"),
             **_streaming(stream_url),
+            "send_silence_when_idle": True,
             **_recording(call),
         }
         yield from self._command(_control_id(call), "answer", body)
+
+    def stream(self, call: Call, stream_url: str) -> Flow[None]:
+        """Open the media socket of a call that had one before."""
+        body = {
+            "client_state": client_state.pack(call.call_id),
+            "command_id": _command_id(call.call_id, f"stream/{call.version}"),
+            **_streaming(stream_url),
+        }
+        yield from self._command(_control_id(call), "streaming_start", body)
+
+    def transfer(self, call: Call, to: str) -> Flow[None]:
+        """Dial `to` and connect the two; our media socket has no part in that any more.
+
+        Telnyx would leave the socket open; one that it does not close is closed by us.
+        """
+        order = self._new_order(call)
+        body = {
+            "to": to,
+            "timeout_secs": TRANSFER_TIMEOUT_S,
+            "client_state": client_state.pack(call.call_id),
+            "target_leg_client_state": client_state.pack(call.call_id, client_state.TRANSFERRED),
+            "command_id": _command_id(call.call_id, f"transfer/{order}"),
+            "webhook_url": self._webhook_url,
+            "webhook_url_method": "POST",
+        }
+        if call.our_number:
+            body["from"] = call.our_number
+        yield from self._insist(self._action(_control_id(call), "transfer", body))
+        stop = {"command_id": _command_id(call.call_id, f"stop/{order}")}
+        yield self._action(_control_id(call), "streaming_stop", stop)
 
     def reject(self, control_id: str) -> Flow[None]:
         """Turn an inbound call away: the caller hears busy."""
@@ -119,23 +154,31 @@ class TelnyxRest:
     def send_digits(self, call: Call, digits: str) -> Flow[None]:
         """Press keys: 0-9 * # A-D, w waits 0.5 s, W 1 s. Each call of this is a press of its own.
 
-        The same keys twice are two presses, so their ids count; and since nobody outside can ask
-        for the same press again, a command that may have been lost is repeated here, once.
+        The same keys twice are two presses, so their ids count.
         """
         if not _DIGITS.fullmatch(digits):
             raise RestError("telnyx.bad_digits", "expected 0-9, *, #, A-D, w or W")
-        # The version keeps presses apart when another instance takes over and counts anew.
-        press = f"digits/{call.version}/{next(self._presses)}"
+        order = self._new_order(call)
         for start in range(0, len(digits), DIGITS_PER_COMMAND):
             body = {
                 "digits": digits[start : start + DIGITS_PER_COMMAND],
-                "command_id": _command_id(call.call_id, f"{press}/{start}"),
+                "command_id": _command_id(call.call_id, f"digits/{order}/{start}"),
             }
-            request = self._action(_control_id(call), "send_dtmf", body)
+            yield from self._insist(self._action(_control_id(call), "send_dtmf", body))
+
+    def _new_order(self, call: Call) -> str:
+        """Tells one asking for the same thing from the next.
+
+        The version keeps them apart when another instance takes over and counts anew.
+        """
+        return f"{call.version}/{next(self._orders)}"
+
+    def _insist(self, request: HttpRequest) -> Generator[HttpRequest, HttpResponse, None]:
+        """A command that nobody can ask for again by its id: repeated once if it may be lost."""
+        response = yield request
+        if response.status == 0 or response.status >= 500:
             response = yield request
-            if response.status == 0 or response.status >= 500:
-                response = yield request
-            _check(response, retryable=False)
+        _check(response, retryable=False)
 
     def _command(
         self, control_id: str, action: str, body: Mapping[str, object]
@@ -162,7 +205,6 @@ def _streaming(stream_url: str) -> dict[str, object]:
         "stream_bidirectional_mode": "rtp",
         "stream_bidirectional_codec": "PCMU",
         "stream_bidirectional_target_legs": "self",
-        "send_silence_when_idle": True,
     }
 
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
+from msgspec.structs import replace
 
 from providers.base import Answer, Notice, Offer, WebhookRequest
 from providers.telnyx import client_state, signature
@@ -26,11 +27,13 @@ from service.core.calls import (
     CallEnd,
     CallEnded,
     CallEvent,
+    CallReturned,
     CallRinging,
     EndedBy,
     Noted,
     Outcome,
 )
+from service.core.events import MachineDetected
 
 MAX_TEXT_CHARS = 512  # of an id, a number, a URL
 
@@ -53,6 +56,9 @@ _ENDS: dict[str, tuple[Outcome, EndedBy]] = {
 """What hangup_cause means; the list is open. It does not say which side is the person, for the
 event has no direction: an end that we decided was booked before, so what is left is theirs."""
 
+_TALKED_OR_LEFT = frozenset({"normal_clearing", "originator_cancel", "time_limit"})
+"""How the other leg of a transfer ends when the person does not come back to us."""
+
 _MACHINES = {
     "human": "human",
     "human_residence": "human",
@@ -66,6 +72,8 @@ _MACHINES = {
     "fax_detected": "fax",
 }
 """Who picked up, by the `result` of any of the detection events."""
+
+_GREETING_OVER = frozenset({"beep_detected", "no_beep_detected", "prompt_ended", "ended"})
 
 URL_LIMIT = 4096
 
@@ -107,6 +115,8 @@ class TelnyxWebhooks:
         told = _told(request)
         if told is None:
             return Notice()
+        if client_state.is_transferred(told.payload.get("client_state")):
+            return _others_leg(told)
         digit = _text(told.payload, "digit") or ""
         pressed = told.kind == "call.dtmf.received" and _DIGIT.fullmatch(digit)
         return Notice(
@@ -117,11 +127,16 @@ class TelnyxWebhooks:
             offer=_offer(told),
             events=_EVENTS.get(told.kind, _nothing)(told),
             digit=digit if pressed else None,
+            machine=_found(told),
         )
 
     def connect(self, call: Call, stream_url: str) -> Answer:
         """Answer the call with its media socket in the same command."""
         return Answer(200, flow=partial(self._rest.answer, call, stream_url))
+
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        """Open the media socket of a call that nobody took."""
+        return Answer(200, flow=partial(self._rest.stream, call, stream_url))
 
     def refuse(self, notice: Notice) -> Answer:
         """Reject the call that is offered as busy."""
@@ -186,6 +201,23 @@ def _nothing(_told: _Told) -> tuple[CallEvent, ...]:
     return ()
 
 
+def _others_leg(told: _Told) -> Notice:
+    """What became of whom the call was handed to. Their leg is not the call: it names nothing.
+
+    Once the two have been connected they hang up together, and the person's own leg tells that.
+    """
+    about = Notice(
+        event_id=told.event_id, call_id=client_state.unpack(told.payload.get("client_state"))
+    )
+    cause = _word(told.payload.get("hangup_cause"))
+    if told.kind != "call.hangup" or cause in _TALKED_OR_LEFT:
+        return about
+    returned = CallReturned(
+        event_id=told.event_id, occurred_at=told.occurred_at, code=f"telnyx.transfer_{cause}"
+    )
+    return replace(about, asks_stream=True, returns=True, events=(returned,))
+
+
 def _ringing(told: _Told) -> tuple[CallEvent, ...]:
     """Telnyx has no event for ringing: an outgoing leg that exists is as near as it gets."""
     if told.payload.get("direction") != "outgoing":
@@ -214,6 +246,16 @@ def _ended(told: _Told) -> tuple[CallEvent, ...]:
         end=CallEnd(outcome, cause, ended_by),
     )
     return (ended,)
+
+
+def _found(told: _Told) -> MachineDetected | None:
+    """Who picked up, for the agent, to whom a fax is a machine like any other."""
+    if _EVENTS.get(told.kind) is not _machine:
+        return None
+    word = _word(told.payload.get("result"))
+    result = _MACHINES.get(word, "unknown")
+    over = word in _GREETING_OVER
+    return MachineDetected("machine" if result == "fax" else result, greeting_over=over)
 
 
 def _machine(told: _Told) -> tuple[CallEvent, ...]:

@@ -1,4 +1,4 @@
-"""Twilio's REST API for calls (2010-04-01): dial, hang up.
+"""Twilio's REST API for calls (2010-04-01): dial, hand over, hang up.
 
 Flows only: no I/O, no clock, no sleeping, and no request is ever sent twice from here. An error's
 detail is a text of ours, since Twilio's own texts hold the numbers dialled.
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from providers.base import Flow, HttpRequest, HttpResponse
+from providers.twilio import twiml
 from service.core.calls import Call, CallId
 from service.core.errors import (
     CallGone,
@@ -91,13 +92,18 @@ class TwilioRest:
 
     def hang_up(self, call: Call) -> Flow[None]:
         """End the call, ringing or answered; CallGone when it had ended before."""
-        if not call.provider_call_id:
-            raise UnknownCall("twilio.not_placed", "Twilio has not named this call yet")
-        path = f"/Calls/{quote(call.provider_call_id, safe='')}.json"
-        response = yield self._post(path, [("Status", "completed")])
-        if (code := _code(response)) in GONE:
-            raise CallGone(f"twilio.{code}", "the call had already ended", status=response.status)
-        _sid(response, retryable=True)
+        response = yield self._change(call, ("Status", "completed"))
+        _changed(response, retryable=True)
+
+    def transfer(self, call: Call, to: str) -> Flow[None]:
+        """Put a `<Dial>` in the place of the media stream, which ends with that.
+
+        An order that got no answer may have been carried out: given again, it would ring anew.
+        """
+        done_url = self._callback("dial-done", call.call_id)
+        dial = twiml.dial(to, caller_id=call.our_number, done_url=done_url)
+        response = yield self._change(call, ("Twiml", twiml.response(dial).decode()))
+        _changed(response, retryable=response.status >= 500)
 
     def send_digits(self, call: Call, digits: str) -> None:  # noqa: ARG002
         """None: over a live stream Twilio has no way but tones in the media."""
@@ -120,6 +126,13 @@ class TwilioRest:
             order.append(("Timeout", _clamped(call.ring_timeout_s, RING_TIMEOUT_S)))
         if call.max_duration_s is not None:
             order.append(("TimeLimit", _clamped(call.max_duration_s, TIME_LIMIT_S)))
+        if call.detect_machine:  # while the agent talks on: a person is not kept waiting
+            order += [
+                ("MachineDetection", "DetectMessageEnd"),
+                ("AsyncAmd", "true"),
+                ("AsyncAmdStatusCallback", self._callback("amd", call.call_id)),
+                ("AsyncAmdStatusCallbackMethod", "POST"),
+            ]
         if call.record:
             order += [
                 ("Record", "true"),
@@ -129,6 +142,11 @@ class TwilioRest:
                 ("RecordingStatusCallbackEvent", "completed absent"),
             ]
         return order
+
+    def _change(self, call: Call, field: tuple[str, str]) -> HttpRequest:
+        if not call.provider_call_id:
+            raise UnknownCall("twilio.not_placed", "Twilio has not named this call yet")
+        return self._post(f"/Calls/{quote(call.provider_call_id, safe='')}.json", [field])
 
     def _post(self, path: str, fields: list[tuple[str, str]]) -> HttpRequest:
         return HttpRequest("POST", self._account + path, self._headers, urlencode(fields).encode())
@@ -140,6 +158,13 @@ def _clamped(value: int, limits: tuple[int, int]) -> str:
 
 
 # What the answers mean -------------------------------------------------------------------------
+
+
+def _changed(response: HttpResponse, *, retryable: bool) -> None:
+    """Raise unless a live call was changed."""
+    if (code := _code(response)) in GONE:
+        raise CallGone(f"twilio.{code}", "the call had already ended", status=response.status)
+    _sid(response, retryable=retryable)
 
 
 def _sid(response: HttpResponse, *, retryable: bool) -> str:

@@ -4,9 +4,10 @@ Follows "TwiML for Programmable Voice". Nothing but `<Hangup/>` may stand behind
 whatever else did would be played to a person whose conversation is over.
 """
 
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 HANG_UP = "<Hangup/>"
+DIAL_TIMEOUT_S = 30
 REJECT_BUSY = '<Reject reason="busy"/>'  # as the first verb: the call is declined and costs nothing
 
 
@@ -25,4 +26,17 @@ def connect_stream(stream_url: str, *, done_url: str, status_url: str) -> str:
         f"<Stream url={quoteattr(stream_url)}"
         f' statusCallback={quoteattr(status_url)} statusCallbackMethod="POST"/>'
         f"</Connect>{HANG_UP}"
+    )
+
+
+def dial(number: str, *, caller_id: str, done_url: str) -> str:
+    """Connect the person with somebody else; when that is over, `done_url` is asked what next.
+
+    They hear it ring, and are charged for one call, until somebody picks up (answerOnBridge).
+    """
+    caller = f" callerId={quoteattr(caller_id)}" if caller_id else ""
+    return (
+        f'<Dial{caller} answerOnBridge="true" timeout="{DIAL_TIMEOUT_S}"'
+        f' action={quoteattr(done_url)} method="POST">'
+        f"<Number>{escape(number)}</Number></Dial>"
     )

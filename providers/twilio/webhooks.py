@@ -25,11 +25,13 @@ from service.core.calls import (
     CallEnded,
     CallEvent,
     CallId,
+    CallReturned,
     CallRinging,
     EndedBy,
     Noted,
     Outcome,
 )
+from service.core.events import MachineDetected
 
 MAX_TEXT_CHARS = 512  # of an id, a number, an address
 
@@ -86,6 +88,7 @@ class TwilioWebhooks:
     paths: tuple[str, ...] = (
         "/voice",
         "/connect-done",
+        "/dial-done",
         "/status",
         "/stream-status",
         "/amd",
@@ -120,6 +123,10 @@ class TwilioWebhooks:
                 return _voice(told, about)
             case "connect-done":
                 return _connect_done(told, about)
+            case "dial-done":
+                return _dial_done(told, about)
+            case "amd":
+                return replace(about, events=_detected(told), machine=_machine(told))
             case path if path in _EVENTS:
                 return replace(about, events=_EVENTS[path](told))
             case _:
@@ -134,6 +141,10 @@ class TwilioWebhooks:
                 status_url=self.callback("stream-status", call.call_id),
             )
         )
+
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        """Open the media socket once more."""
+        return self.connect(call, stream_url)
 
     def refuse(self, notice: Notice) -> Answer:  # noqa: ARG002
         """Decline the call before it is answered: the caller hears busy."""
@@ -182,6 +193,32 @@ def _connect_done(told: _Told, about: Notice) -> Notice:
     if told.status() in _ENDS:
         return replace(about, events=_moved(told))
     return replace(about, asks_stream=True)
+
+
+def _dial_done(told: _Told, about: Notice) -> Notice:
+    """A transfer is over: both have talked, or nobody took the call and the person still waits.
+
+    An inbound call may have no other callback that tells its end.
+    """
+    if told.status() in _ENDS:
+        return replace(about, events=_moved(told))
+    word = told.fields.get("DialCallStatus", "")
+    if word in ("completed", "answered"):
+        ended = CallEnded(
+            event_id=f"{told.call_sid}:dial-done",
+            occurred_at=told.at(),
+            provider_call_id=told.call_sid,
+            end=CallEnd(Outcome.COMPLETED, "hung_up", "carrier"),
+        )
+        return replace(about, asks_stream=True, events=(ended,))
+    why = word.replace("-", "_") if word in _ENDS else "failed"
+    returned = CallReturned(
+        event_id=f"{told.call_sid}:dial:{told.fields.get('DialCallSid') or told.at().isoformat()}",
+        occurred_at=told.at(),
+        provider_call_id=told.call_sid,
+        code=f"twilio.transfer_{why}",
+    )
+    return replace(about, asks_stream=True, returns=True, events=(returned,))
 
 
 # What the fields mean to a call ----------------------------------------------------------------
@@ -238,6 +275,16 @@ def _detected(told: _Told) -> tuple[CallEvent, ...]:
     return (told.noted(f"{told.call_sid}:amd", "machine.detected", data),)
 
 
+def _machine(told: _Told) -> MachineDetected | None:
+    """The same for the agent, to whom a fax is a machine like any other."""
+    word = told.fields.get("AnsweredBy", "")
+    if not word:
+        return None
+    result = _ANSWERED_BY.get(word, "unknown")
+    over = word.startswith("machine_end")
+    return MachineDetected("machine" if result == "fax" else result, greeting_over=over)
+
+
 def _recorded(told: _Told) -> tuple[CallEvent, ...]:
     sid = told.fields.get("RecordingSid", "")
     status = told.fields.get("RecordingStatus", "completed")
@@ -263,10 +310,9 @@ def _recorded(told: _Told) -> tuple[CallEvent, ...]:
 _EVENTS: dict[str, Callable[[_Told], tuple[CallEvent, ...]]] = {
     "status": _moved,
     "stream-status": _stream_failed,
-    "amd": _detected,
     "recording": _recorded,
 }
-"""By path. /voice and /connect-done say more than events."""
+"""By path. The other paths say more than events."""
 
 
 # Reading what anybody could have written -------------------------------------------------------

@@ -4,14 +4,18 @@ Every fault of every file is told in one run, each with file and line.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
 
-from service.agents.lines import Fault, Faults, Place, written
+from service.agents.lines import Fault, Faults, Place, content_of, written
 from service.agents.model import Agent
 from service.agents.reading import STAND_IN, read_agent
 from service.core.errors import ConfigError
+
+FOLDERS_REMEMBERED = 4
+"""Tests and replays start services by the hundred, and YAML takes longer than all else of that."""
 
 
 class Filed(Struct, frozen=True):
@@ -85,7 +89,7 @@ class AgentBook:
         if not filed and not faults:
             return [f"{self._folder}: no agent files (*.yaml)"]
         if not faults:
-            self._filed = tuple(filed)
+            self._filed = filed
         return [str(fault) for fault in faults]
 
     def _look(self) -> tuple[tuple[str, int, int], ...]:
@@ -138,13 +142,22 @@ def _engine_places(agent: Agent) -> list[Place]:
     return [("engine",), *(("fallback", i) for i in range(len(agent.fallback)))]
 
 
-def _read_all(paths: list[Path]) -> tuple[list[Filed], list[Fault]]:
+def _read_all(paths: Iterable[Path]) -> tuple[tuple[Filed, ...], list[Fault]]:
+    filed, faults = _understood(tuple((path, content_of(path)) for path in paths))
+    return filed, [*faults]
+
+
+@lru_cache(maxsize=FOLDERS_REMEMBERED)
+def _understood(
+    files: tuple[tuple[Path, bytes | str], ...],
+) -> tuple[tuple[Filed, ...], tuple[Fault, ...]]:
+    """The agents of so many files, and every fault. Pure, so the same files are read once."""
     filed: list[Filed] = []
     all_faults: list[Fault] = []
     owners: dict[str, Path] = {}
-    for path in paths:
+    for path, content in files:
         faults = Faults(path)
-        agent = read_agent(path, faults)
+        agent = read_agent(content, faults)
         is_usable = not faults
         if agent is not None:
             _claim(agent, owners, faults)
@@ -152,7 +165,7 @@ def _read_all(paths: list[Path]) -> tuple[list[Filed], list[Fault]]:
             lines = tuple(faults.line(place) for place in _engine_places(agent))
             filed.append(Filed(agent, path, lines))
         all_faults += faults.found()
-    return filed, all_faults
+    return tuple(filed), tuple(all_faults)
 
 
 def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:

@@ -18,21 +18,31 @@ from service.calls.guard import Guard, Handler, Refused
 from service.calls.mailbox import Mailbox
 from service.calls.models import (
     FollowEvents,
+    Instruct,
     ListCalls,
     ListEvents,
     PlaceCall,
     PressKeys,
     Say,
+    TransferTo,
 )
 from service.calls.placing import Placing, once
 from service.calls.problems import problem
 from service.calls.records import public
 from service.calls.store import CallStore
+from service.calls.tape import Tape
 from service.calls.transcript import turns
 from service.clock import Clock, Ids
 from service.core.calls import Call, CallEnd, CallEnded, CallEnding, CallState, Outcome
 from service.core.errors import UnknownCall
-from service.core.events import ControlEvent, DigitsRequested, HangUpRequested, SayRequested
+from service.core.events import (
+    ControlEvent,
+    DigitsRequested,
+    HangUpRequested,
+    InstructionsGiven,
+    SayRequested,
+    TransferRequested,
+)
 
 EVENT_STREAM = "text/event-stream"
 SCHEMA_TYPE = "application/schema+json"
@@ -56,6 +66,7 @@ class Api:
         ids: Ids,
         closing: Callable[[], bool],
         mute_engines: Collection[str],
+        tape: Tape | None = None,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -67,6 +78,7 @@ class Api:
         self._ids = ids
         self._closing = closing
         self._mute_engines = mute_engines
+        self._tape = tape
 
     def routes(self) -> list[Route]:
         """Everything under /v1."""
@@ -78,9 +90,11 @@ class Api:
             ("GET", one + "/events", self._events),
             ("GET", "/v1/events", self._all_events),
             ("GET", one + "/transcript", self._transcript),
-            ("POST", one + "/hangup", self._hang_up),
-            ("POST", one + "/say", self._say),
-            ("POST", one + "/dtmf", self._press),
+            ("POST", one + "/hangup", self._taped(self._hang_up)),
+            ("POST", one + "/say", self._taped(self._say)),
+            ("POST", one + "/dtmf", self._taped(self._press)),
+            ("POST", one + "/transfer", self._taped(self._transfer)),
+            ("POST", one + "/instructions", self._taped(self._instruct)),
             ("GET", "/v1/agents", self._list_agents),
         ]
         by_path: dict[str, dict[str, Handler]] = {}
@@ -90,6 +104,22 @@ class Api:
             *(Route(path, _by_method(by), methods=[*by]) for path, by in by_path.items()),
             Route("/v1/agents/schema", _agent_schema, methods=["GET"]),
         ]
+
+    def _taped(self, act: Handler) -> Handler:
+        """What is done to a recorded call belongs to its cassette."""
+
+        tape = self._tape
+        if tape is None:
+            return act
+
+        async def handle(request: Request) -> Response:
+            came = tape.stamp()
+            response = await act(request)
+            body: bytes = getattr(request.state, "body", b"")
+            tape.asked(came, request.method, request.url.path, body, response)
+            return response
+
+        return handle
 
     # Reading -----------------------------------------------------------------------------------
 
@@ -188,10 +218,22 @@ class Api:
         keys, _ = await self._guard.read(request, PressKeys)
         return await self._tell(request, DigitsRequested(keys.digits))
 
+    async def _transfer(self, request: Request) -> Response:
+        wanted, _ = await self._guard.read(request, TransferTo)
+        return await self._tell(request, TransferRequested(wanted.to, from_outside=True))
+
+    async def _instruct(self, request: Request) -> Response:
+        told, _ = await self._guard.read(request, Instruct)
+        return await self._tell(request, InstructionsGiven(told.text))
+
     async def _tell(self, request: Request, event: ControlEvent) -> Response:
         call = await self._call(request)
         if _over(call) or call.pending_end is not None:
             return problem(409, "call.ended", "the call has ended")
+        if call.transferred_at is not None:
+            return problem(409, "call.transferred", "the call was handed to another number")
+        if isinstance(event, TransferRequested) and not self._control.reaches(call):
+            return problem(409, "carrier.cannot_transfer", "no carrier can be asked to")
         if isinstance(event, SayRequested) and call.attached and self._is_mute(call):
             return problem(409, "engine.cannot_speak", "the agent's engine has no voice")
         if not await self._mailbox.send(call, event):

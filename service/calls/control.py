@@ -100,6 +100,14 @@ class Control:
         except TimeoutError:
             log.warning("hang-up failed", call_id=call.call_id, code="control.timeout")
 
+    async def transfer(self, call: Call, to: str) -> None:
+        """Have the carrier connect the person with `to`. RestError: they are still with us."""
+        provider = self._providers.get(call.provider)
+        if provider is None or provider.rest is None:
+            raise RestError(f"{call.provider}.no_rest", "this carrier cannot be asked to transfer")
+        rest = provider.rest
+        await self.persist(lambda: rest.transfer(call, to))
+
     async def send_digits(self, call: Call, digits: str) -> bool:
         """Press keys to the line. False: this carrier wants them as tones in the media."""
         provider = self._providers.get(call.provider)

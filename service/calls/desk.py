@@ -32,6 +32,7 @@ class Order(Struct, frozen=True, kw_only=True):
     max_duration_s: int
     record: bool = False
     record_cassette: bool = False
+    detect_machine: bool = False
 
 
 class Desk:
@@ -97,6 +98,7 @@ class Desk:
             max_duration_s=order.max_duration_s,
             record=order.record,
             record_cassette=order.record_cassette,
+            detect_machine=order.detect_machine,
         )
         return (await self._keep(call)).call
 

@@ -19,8 +19,11 @@ from service.core.events import (
     DigitsRequested,
     DtmfReceived,
     HangUpRequested,
+    InstructionsGiven,
+    MachineDetected,
     SayRequested,
     TakenOver,
+    TransferRequested,
 )
 
 WAIT_MS = 1000
@@ -33,6 +36,9 @@ Deliver = Callable[[CallId, Letter], None]
 _KINDS: dict[str, type[Letter]] = {
     "say": SayRequested,
     "digits": DigitsRequested,
+    "transfer": TransferRequested,
+    "instructions": InstructionsGiven,
+    "machine": MachineDetected,
     "hang_up": HangUpRequested,
     "dtmf": DtmfReceived,
     "taken_over": TakenOver,

@@ -83,6 +83,18 @@ class PressKeys(Request):
     digits: Annotated[str, StringConstraints(pattern=r"^[0-9A-D*#w]{1,64}$")]
 
 
+class TransferTo(Request):
+    """Who is to have the call from now on."""
+
+    to: Number
+
+
+class Instruct(Request):
+    """What the agent is to know or do from now on; nobody on the line hears it."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=4000, strip_whitespace=True)]
+
+
 class Query(BaseModel):
     """What is asked for in a URL: unknown names are faults here too."""
 

@@ -108,7 +108,14 @@ OPERATIONS = (
         body=models.Say,
         answers={202: models.Call},
         problems=(400, 404, 409, 413, 415, 422),
-        codes={409: ("call.ended", "call.not_connected", "engine.cannot_speak")},
+        codes={
+            409: (
+                "call.ended",
+                "call.transferred",
+                "call.not_connected",
+                "engine.cannot_speak",
+            )
+        },
     ),
     Operation(
         method="post",
@@ -118,7 +125,34 @@ OPERATIONS = (
         body=models.PressKeys,
         answers={202: models.Call},
         problems=(400, 404, 409, 413, 415, 422),
-        codes={409: ("call.ended", "call.not_connected")},
+        codes={409: ("call.ended", "call.transferred", "call.not_connected")},
+    ),
+    Operation(
+        method="post",
+        path=ONE + "/transfer",
+        name="transfer",
+        summary="Hand the call to another number, once what is being said has been heard",
+        body=models.TransferTo,
+        answers={202: models.Call},
+        problems=(400, 404, 409, 413, 415, 422),
+        codes={
+            409: (
+                "call.ended",
+                "call.transferred",
+                "call.not_connected",
+                "carrier.cannot_transfer",
+            )
+        },
+    ),
+    Operation(
+        method="post",
+        path=ONE + "/instructions",
+        name="instruct",
+        summary="Tell the agent what to know or do from now on",
+        body=models.Instruct,
+        answers={202: models.Call},
+        problems=(400, 404, 409, 413, 415, 422),
+        codes={409: ("call.ended", "call.transferred", "call.not_connected")},
     ),
     Operation(
         method="get",

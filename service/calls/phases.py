@@ -23,6 +23,9 @@ from service.core.calls import (
 RING_MS = 60_000
 """How long an outbound call rings when its order does not say."""
 
+TRANSFERRED_MS = 14_400_000
+"""How long a call that was handed over may last where nothing limits it: as carriers have it."""
+
 GRACE_MS = 10_000
 """How long after the carrier should have told us something we give up waiting for it."""
 
@@ -42,6 +45,7 @@ class Phase(Enum):
     WAITING = auto()  # the carrier, to open its media socket
     ATTACHED = auto()  # the instance that holds the socket, to say that it lives
     LOST = auto()  # the carrier, to open another socket
+    TRANSFERRED = auto()  # those on the line, to have talked
     STOPPED = auto()  # the carrier, to tell how it ended
     ENDING = auto()  # the carrier, to end it as it was told to
     OVER = auto()
@@ -55,6 +59,8 @@ def phase(call: Call) -> Phase:
         return Phase.ATTACHED
     if call.pending_end is not None:
         return Phase.ENDING
+    if call.transferred_at is not None:
+        return Phase.TRANSFERRED
     if call.stream_stopped_at is not None:
         return Phase.STOPPED
     if call.stream_lost_at is not None:
@@ -73,6 +79,8 @@ def patience_ms(call: Call, limits: Limits) -> int | None:
             return limits.lease_ms
         case Phase.LOST:
             return limits.reattach_ms
+        case Phase.TRANSFERRED:
+            return _transferred_ms(call)
         case Phase.STOPPED | Phase.ENDING:
             return GRACE_MS
         case Phase.DIALLING:
@@ -84,11 +92,20 @@ def patience_ms(call: Call, limits: Limits) -> int | None:
             assert_never(unknown)
 
 
+def _transferred_ms(call: Call) -> int:
+    """What is left of the call's longest duration when it is handed over."""
+    if call.max_duration_s is None or call.transferred_at is None:
+        return TRANSFERRED_MS
+    lasted = call.transferred_at - (call.answered_at or call.created_at)
+    return max(call.max_duration_s * 1000 - round(lasted.total_seconds() * 1000), 0)
+
+
 _ENDS = {
     Phase.DIALLING: CallEnd(Outcome.NO_ANSWER, "ring_timeout", "limit"),
     Phase.WAITING: CallEnd(Outcome.NO_ANSWER, "no_stream", "caller"),
     Phase.ATTACHED: CallEnd(Outcome.OUR_FAULT, "instance_lost", "bridge"),
     Phase.LOST: CallEnd(Outcome.CARRIER_FAILED, "stream_lost", "carrier"),
+    Phase.TRANSFERRED: CallEnd(Outcome.COMPLETED, "max_duration", "limit"),
     Phase.STOPPED: CallEnd(Outcome.COMPLETED, "stream_stopped", "caller"),
     Phase.ENDING: CallEnd(Outcome.COMPLETED, "hung_up", "bridge"),
 }

@@ -129,6 +129,7 @@ class Placing:
             max_duration_s=self._max_duration_s(wanted, agent),
             record=wanted.record,
             record_cassette=wanted.record_cassette or agent.record_cassette,
+            detect_machine=agent.voicemail.policy != "talk",
         )
         return order, []
 

@@ -68,6 +68,7 @@ def _description() -> bytes:
     return json.dumps(document()).encode()
 
 
+@cache
 def _file(path: str, name: str, media_type: str) -> Route:
     body = files(__package__).joinpath(name).read_bytes()
 

@@ -4,6 +4,7 @@ A carrier that is answered in the reply and one that is answered by a REST call 
 here: an Answer may have a flow, which runs after the reply, once per call.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -33,6 +34,9 @@ from service.core.calls import (
 )
 from service.core.errors import CallGone, RestError, StaleCall, StoreAway, UnknownCall
 from service.core.events import DtmfReceived, HangUpRequested
+
+HANDING_OVER_S = 1.0
+HANDING_OVER_LOOK_S = 0.02
 
 log = structlog.get_logger(__name__)
 
@@ -94,8 +98,12 @@ class Reception:
                 self.metrics.calls_refused.labels(reason).inc()
                 return hooks.refuse(notice)
             call = call or await self._let_in(provider, notice.offer, notice.agent)
+        if notice.returns:
+            call = await self._handed_over(call)
         for event in notice.events:
             call = await self._apply(call, event)
+        if notice.machine is not None:
+            await self._mailbox.send(call, notice.machine)
         if notice.digit is not None:
             await self._press(call, notice, notice.digit)
         if notice.offer is None and not notice.asks_stream:
@@ -103,7 +111,9 @@ class Reception:
             return hooks.acknowledge(notice)
         if self._may_stream(call, offered=notice.offer is not None):
             with suppress(UnknownCall):  # it ended this very moment
-                return await self._connect(hooks, call)
+                return await self._connect(hooks, call, notice)
+        if phase(call) is Phase.TRANSFERRED:
+            return hooks.acknowledge(notice)  # of the stream before it: the carrier has its orders
         return await self._let_go(hooks, notice, call)
 
     async def _let_in(self, provider: Provider, offer: Offer, asked: str | None) -> Call:
@@ -127,6 +137,8 @@ class Reception:
             return None
         if call.provider_call_id is not None and not provider.renames_calls:
             return None
+        if call.stream_started_at is not None:
+            return None  # its name is known for good: this is another leg, as transfers have it
         # The carrier's first webhook may overtake its answer to our order to dial, and some
         # carriers call the same leg by another name in webhooks than in that answer.
         placed = CallPlaced(
@@ -176,15 +188,27 @@ class Reception:
             case Phase.LOST:
                 lost_at = call.stream_lost_at or call.created_at
                 return self._clock.utc() <= lost_at + self._reattach
-            case Phase.STOPPED | Phase.ENDING | Phase.OVER:
+            case Phase.TRANSFERRED | Phase.STOPPED | Phase.ENDING | Phase.OVER:
                 return False
 
-    async def _connect(self, hooks: Webhooks, call: Call) -> Answer:
+    async def _handed_over(self, call: Call) -> Call:
+        """A transfer may fail before who ordered it has written down that it was taken."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HANDING_OVER_S):
+                while phase(call) is Phase.ATTACHED:
+                    await asyncio.sleep(HANDING_OVER_LOOK_S)
+                    call = await self._store.get(call.call_id) or call
+        return call
+
+    async def _connect(self, hooks: Webhooks, call: Call, notice: Notice) -> Answer:
         url = await self._desk.stream_url(call)
-        answer = hooks.connect(call, url)
+        answer = hooks.take_back(call, url) if notice.returns else hooks.connect(call, url)
         if answer.flow is None:
             return answer
-        if await self._store.once(call.call_id, "connect"):
+        if notice.returns:
+            if await self._store.once(call.call_id, f"take_back.{notice.event_id}"):
+                return answer  # should it fail, the call is swept as any whose stream was lost
+        elif await self._store.once(call.call_id, "connect"):
             self._errands.send(self._connect_by_flow(call, answer.flow))
         return replace(answer, flow=None)
 

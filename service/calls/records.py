@@ -20,6 +20,7 @@ _OURS = (  # fields that the API does not show; in Redis under their own names
     "stream_started_at",
     "stream_lost_at",
     "stream_stopped_at",
+    "transferred_at",
     "pending_end",
     "variables",
     "overrides",
@@ -27,6 +28,7 @@ _OURS = (  # fields that the API does not show; in Redis under their own names
     "max_duration_s",
     "record",
     "record_cassette",
+    "detect_machine",
 )
 
 

@@ -17,6 +17,7 @@ from ulid import ULID
 from service.calls import keys, scripts
 from service.calls.leases import LeaseTable
 from service.calls.letters import Letters
+from service.calls.milestones import log_opened, log_step
 from service.calls.phases import Limits, patience_ms, phase
 from service.calls.records import Event, entry_fields, event_from, from_fields, plain, to_fields
 from service.calls.redis import ask, reaching_redis
@@ -113,6 +114,7 @@ class CallStore:
         with reaching_redis():
             stands, *made = await self._create(keys=touched, args=args)
         if made:
+            log_opened(call)
             return self._applied(call, entries, made[0])
         return Applied(await self._known(CallId(stands)), False)
 
@@ -143,6 +145,7 @@ class CallStore:
             after = msgspec.structs.replace(step.call, version=call.version + 1)
             ids = await self._put(call, after, event.event_id, step.entries)
             if ids is not None:
+                log_step(call, after)
                 return self._applied(after, step.entries, ids)
         raise StaleCall("call.stale", "the call changed under us", retryable=True)
 

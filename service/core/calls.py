@@ -79,6 +79,7 @@ class Call(Struct, frozen=True, kw_only=True):
     stream_started_at: datetime | None = None
     stream_lost_at: datetime | None = None  # the socket is gone and may come back
     stream_stopped_at: datetime | None = None  # for good
+    transferred_at: datetime | None = None  # the carrier was told to connect somebody else
     pending_end: CallEnd | None = None  # decided or told, but the media stream is still to stop
     variables: dict[str, str] = {}
     overrides: dict[str, Any] = {}  # what this call has otherwise than its agent's file says
@@ -86,6 +87,12 @@ class Call(Struct, frozen=True, kw_only=True):
     max_duration_s: int | None = None
     record: bool = False
     record_cassette: bool = False
+    detect_machine: bool = False  # the carrier is to find out whether a machine picked up
+
+    @property
+    def our_number(self) -> str:
+        """The number of ours in this call; "" when the carrier told none."""
+        return self.to if self.direction is Direction.INBOUND else self.from_
 
 
 # What moves a call -----------------------------------------------------------------------------
@@ -146,11 +153,23 @@ class MediaStopped(Struct, frozen=True, kw_only=True):
 
 
 class CallTransferred(Struct, frozen=True, kw_only=True):
-    """stub"""
+    """The carrier took our order to connect the person with somebody else: we are out of it."""
 
     event_id: str
     occurred_at: datetime
     owner: str
+
+
+class CallReturned(Struct, frozen=True, kw_only=True):
+    """Nobody took the call that we handed over: the person is to have the agent again.
+
+    `code` says why, such as "twilio.transfer_busy".
+    """
+
+    event_id: str
+    occurred_at: datetime
+    code: str
+    provider_call_id: str | None = None
 
 
 class CallEnding(Struct, frozen=True, kw_only=True):
@@ -187,6 +206,8 @@ CallEvent = (
     | MediaAttached
     | MediaLost
     | MediaStopped
+    | CallTransferred
+    | CallReturned
     | CallEnding
     | CallEnded
     | Noted
@@ -219,18 +240,22 @@ _ORDER = {state: place for place, state in enumerate(CallState)}
 def advance(call: Call, event: CallEvent) -> Step:
     """The call after `event`, and what is to be written down about it.
 
-    | event         | moves the call                     | writes                               |
-    |---------------|------------------------------------|--------------------------------------|
-    | CallPlaced    | learns the carrier's id            |                                      |
-    | CallRinging   | queued -> ringing                  | call.ringing, once, however late     |
-    | CallAnswered  | queued, ringing -> answered        | call.answered                        |
-    | MediaAttached | any -> bridged, has an owner       | call.answered, stream.started, once  |
-    | MediaLost     | waits; ends if an end is pending   |                                      |
-    | MediaStopped  | waits; ends if an end is pending   | stream.stopped, once                 |
-    | CallEnding    | an end is pending, the first wins  |                                      |
-    | CallEnded     | ended; pending while a socket is   | stream.stopped if due, call.ended    |
-    |               | attached, whose owner speaks last  |                                      |
-    | Noted         |                                    | what it says                         |
+    | event           | moves the call                     | writes                               |
+    |-----------------|------------------------------------|--------------------------------------|
+    | CallPlaced      | learns the carrier's id            |                                      |
+    | CallRinging     | queued -> ringing                  | call.ringing, once, however late     |
+    | CallAnswered    | queued, ringing -> answered        | call.answered                        |
+    | MediaAttached   | any -> bridged, has an owner       | call.answered, stream.started, once  |
+    | MediaLost       | waits; ends if an end is pending   |                                      |
+    | MediaStopped    | waits; ends if an end is pending   | stream.stopped, once                 |
+    | CallTransferred | nobody's; ends if an end is        | stream.stopped                       |
+    |                 | pending                            |                                      |
+    | CallReturned    | a transferred one waits for its    | fault                                |
+    |                 | socket as if that had been lost    |                                      |
+    | CallEnding      | an end is pending, the first wins  |                                      |
+    | CallEnded       | ended; pending while a socket is   | stream.stopped if due, call.ended    |
+    |                 | attached, whose owner speaks last  |                                      |
+    | Noted           |                                    | what it says                         |
 
     An ended call learns the carrier's id and takes notes of recordings and faults, nothing else.
     """
@@ -246,8 +271,10 @@ def advance(call: Call, event: CallEvent) -> Step:
             return _answer(call, event.occurred_at)
         case MediaAttached():
             return _attach(call, event)
-        case MediaLost() | MediaStopped():
+        case MediaLost() | MediaStopped() | CallTransferred():
             return _detach(call, event)
+        case CallReturned():
+            return _return(call, event)
         case CallEnding():
             return Step(_ending(call, event.end), ())
         case CallEnded():
@@ -272,7 +299,7 @@ def describe_end(call: Call) -> dict[str, Any] | None:
 
 
 def _named(call: Call, event: CallEvent) -> Call:
-    if isinstance(event, MediaLost | MediaStopped | CallEnding):
+    if isinstance(event, MediaLost | MediaStopped | CallTransferred | CallEnding):
         return call
     renamed = isinstance(event, CallPlaced) and event.renames
     if event.provider_call_id is None or (call.provider_call_id is not None and not renamed):
@@ -314,16 +341,18 @@ def _attach(call: Call, event: MediaAttached) -> Step:
     return Step(replace(call, owner=event.owner, attached=True, stream_lost_at=None), entries)
 
 
-def _detach(call: Call, event: MediaLost | MediaStopped) -> Step:
+def _detach(call: Call, event: MediaLost | MediaStopped | CallTransferred) -> Step:
     """Only the owner of the newest socket has a say: an older one was replaced."""
     if call.owner != event.owner or call.stream_stopped_at is not None:
         return Step(call, ())
     at = _not_before(call, event.occurred_at)
     entries: tuple[Entry, ...] = ()
-    if isinstance(event, MediaStopped):
+    if not isinstance(event, MediaLost):
         call, entries = _unpack(_stop(call, at))
     elif call.attached:
         call = replace(call, attached=False, stream_lost_at=at)
+    if isinstance(event, CallTransferred):
+        call = replace(call, owner=None, transferred_at=at)
     if call.pending_end is None:
         return Step(call, entries)
     ended = _end(call, at)
@@ -333,6 +362,16 @@ def _detach(call: Call, event: MediaLost | MediaStopped) -> Step:
 def _stop(call: Call, at: datetime) -> Step:
     call = replace(call, attached=False, stream_lost_at=None, stream_stopped_at=at)
     return Step(call, (Entry("stream.stopped", at, {}),))
+
+
+def _return(call: Call, event: CallReturned) -> Step:
+    """Too late once an end is pending, and told twice when nobody has the call."""
+    if call.transferred_at is None or call.pending_end is not None:
+        return Step(call, ())
+    at = _not_before(call, event.occurred_at)
+    call = replace(call, transferred_at=None, stream_stopped_at=None, stream_lost_at=at)
+    fault = {"code": event.code, "detail": "nobody took the call that was handed over"}
+    return Step(call, (Entry("fault", at, fault),))
 
 
 def _ending(call: Call, end: CallEnd) -> Call:

@@ -1,4 +1,4 @@
-"""Serves the softphone's few files from the package, read once at the start.
+"""Serves the softphone's few files from the package, read once for each process.
 
 The page may run its own scripts and talk to its own origin, and nothing else: no inline code, no
 other hosts, no framing (Content Security Policy Level 3). A file is asked for again each time, and
@@ -6,6 +6,7 @@ answered with 304 while it is the same, so a page and its scripts never differ i
 """
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 
 from msgspec import Struct
@@ -50,6 +51,7 @@ def routes() -> list[Route]:
     return [_route(path, _load(name, media_type)) for path, (name, media_type) in _FILES.items()]
 
 
+@cache
 def _load(name: str, media_type: str) -> _Asset:
     body = files(__package__).joinpath(name).read_bytes()
     tag = hashlib.sha256(body).hexdigest()[:32]

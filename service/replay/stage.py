@@ -44,6 +44,8 @@ TELNYX_KEY = "KEY-on-stage"
 TELNYX_SEED = bytes(range(32))
 TELNYX_PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 CONNECTION_ID = "1000000000000000001"
+SEED = 1
+"""Of what a replay leaves to chance."""
 
 ENVIRONMENT = {
     "CALLBRIDGE_PUBLIC_URL": PUBLIC_URL,

@@ -43,6 +43,7 @@ def phones(item: pytest.Item, stages: Stages) -> Phones:
         agents=agents_of(item, asked["agents"]),
         provider=asked["provider"],
         settings={name: str(value) for name, value in asked["settings"].items()},
+        recorded=item.config.getoption("callbridge_artifacts") is not None,
         folders=_folders(item),
         standin=_standin(item, asked["standin"]),
     )

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pytest
@@ -16,7 +17,9 @@ import yaml
 from msgspec import Struct
 from pydantic import ValidationError
 
+from service.agents import AgentBook
 from service.core.errors import ConfigError
+from service.replay.recording import recording_agents
 from service.replay.stage import Stage, only_errors_logged, open_stage, standing_in
 from service.replay.virtual import VirtualLoop
 from service.standin import Script, load
@@ -32,13 +35,18 @@ class Order(Struct, frozen=True):
 
     agents: Path
     settings: tuple[tuple[str, str], ...] = ()
+    recorded: bool = False  # every call
     standin: Path | None = None  # the script of the stand-in for OpenAI
 
 
 class OpenStage:
-    """A service and both carriers' twins, started."""
+    """A service and both carriers' twins, started.
+
+    `cassettes`: where it keeps those of its calls, when all are recorded.
+    """
 
     def __init__(self, order: Order) -> None:
+        self.cassettes: Path | None = None
         self._runner = asyncio.Runner(loop_factory=VirtualLoop)
         self._closing = asyncio.Event()
         try:
@@ -72,9 +80,27 @@ class OpenStage:
             if order.standin is not None:
                 script = script_of(order.standin)
                 _, openai = await stack.enter_async_context(standing_in(script))
-            service = open_stage(agents=order.agents, settings=dict(order.settings), openai=openai)
+            agents, settings = stack.enter_context(self._recording(order))
+            service = open_stage(agents=agents, settings=settings, openai=openai)
             ready.set_result(await stack.enter_async_context(service))
             await self._closing.wait()
+
+    @contextmanager
+    def _recording(self, order: Order) -> Iterator[tuple[Path, dict[str, str]]]:
+        """Agents and settings; of one that records, in a folder that goes when it closes."""
+        if not order.recorded:
+            yield order.agents, dict(order.settings)
+            return
+        AgentBook(order.agents).load()  # faults are told by the names of these files
+        with TemporaryDirectory(prefix="callbridge-") as name:
+            self.cassettes = Path(name) / "cassettes"
+            agents = recording_agents(order.agents, Path(name) / "agents")
+            whole = {
+                "CALLBRIDGE_CASSETTES": str(self.cassettes),
+                "CALLBRIDGE_CASSETTE_AUDIO": "keep",
+                "CALLBRIDGE_CASSETTE_REDACT": "false",  # all numbers and voices are made up
+            }
+            yield agents, dict(order.settings) | whole
 
     async def _stop(self) -> None:
         self._closing.set()

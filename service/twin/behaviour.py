@@ -32,11 +32,12 @@ class RestFault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What becomes of a call that the bridge places."""
+    """What becomes of a call that the bridge places, or hands over to somebody."""
 
     result: Result = "answered"
     ring_ms: int = 1000
     steps: Iterable[Step] = ()  # what the person does after answering
+    talk_ms: int = 3000  # of a transfer: how long they talk before the one called hangs up
     machine: str = "human"  # what answering machine detection finds, in the carrier's word
     rest: RestFault | None = None  # what becomes of the command that places it
 

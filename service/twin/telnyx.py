@@ -33,6 +33,7 @@ from service.twin.socket import Dial
 from service.twin.telnyx_call import TelnyxCall
 from service.twin.telnyx_events import Account, Habits, new_control_id, new_uuid
 from service.twin.telnyx_params import ACTIONS, Body, Refusal, read_body, read_streaming
+from service.twin.telnyx_transfer import TransferLeg
 from service.twin.telnyx_webhooks import Webhooks
 
 _COMMAND_ID_S = 60.0  # how long a command_id is remembered
@@ -260,6 +261,8 @@ class TelnyxTwin:
             if not self._seen(call, command):
                 _check_state(call, action)
                 _carry_out(call, action, command)
+                if action == "transfer":
+                    self._hand_over(call, command)
                 self._remember(call, command)
         except Refusal as refusal:
             error = {"status": refusal.status, "body": refusal.body()}
@@ -268,6 +271,21 @@ class TelnyxTwin:
         ok: Body = {"data": {"result": "ok"}}
         call.record.log("rest", "carrier", response={"status": 200, "body": ok})
         return ok
+
+    def _hand_over(self, call: TelnyxCall, body: Body) -> None:
+        record = CallRecord(
+            provider="telnyx",
+            call_id=new_control_id(self._chance),
+            direction="outbound",
+            to=body["to"],
+            from_=body.get("from", call.record.to),
+            watch=self._watch,
+            keep_media=self._keep_media,
+        )
+        self.records.append(record)
+        courier = Courier(self.delivery, self._chance)
+        leg = TransferLeg(self._account, record, body, of=call.events, courier=courier)
+        call.transfer(leg, self.outcomes.get(body["to"], self.default_outcome))
 
     def _seen(self, call: TelnyxCall, command: Body) -> bool:
         at_s = call.command_ids.get(command.get("command_id", ""))
@@ -294,7 +312,9 @@ def _check_state(call: TelnyxCall, action: str) -> None:
             raise Refusal(422, "90102")
         case "answer" | "reject" if call.state == "answered":
             raise Refusal(422, "10015", "The call has been answered already")
-        case "send_dtmf" | "streaming_start" | "streaming_stop" if call.state != "answered":
+        case "send_dtmf" | "streaming_start" | "streaming_stop" | "transfer" if (
+            call.state != "answered"
+        ):
             raise Refusal(422, "90034")
         case "streaming_start" if call.streaming is not None:
             raise Refusal(422, "90045")

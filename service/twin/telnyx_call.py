@@ -19,15 +19,9 @@ from service.twin.socket import DeadAir, Socket, UpgradeRefused
 from service.twin.telnyx_events import Account, Cause, Events, new_control_id, new_uuid
 from service.twin.telnyx_media import TelnyxMedia, connected
 from service.twin.telnyx_params import Body, Streaming
+from service.twin.telnyx_transfer import HUNG_UP, NOT_TAKEN, TransferLeg
 
 _PATIENCE_S = 30.0  # with a bridge that waits for a `start` which never comes
-_OUTCOMES = {
-    "busy": Cause("user_busy", "486", "callee"),
-    "no-answer": Cause("timeout", "487"),
-    "rejected": Cause("call_rejected", "603", "callee"),
-    "not-found": Cause("not_found", "404"),
-    "failed": Cause("unspecified", "unspecified"),
-}
 _REJECTS = {
     "CALL_REJECTED": Cause("call_rejected", "603", "callee"),
     "USER_BUSY": Cause("user_busy", "486", "callee"),
@@ -61,6 +55,8 @@ class TelnyxCall:
         self._news = asyncio.Event()  # a command came
         self._cause: Cause | None = None
         self._line: Line | None = None
+        self._over = asyncio.Event()
+        self._transfers: list[asyncio.Task[None]] = []
         self._replaced: list[tuple[Socket, asyncio.Task[None]]] = []
 
     @property
@@ -82,6 +78,23 @@ class TelnyxCall:
         """`streaming_start`, or with None `streaming_stop`."""
         self.streaming = streaming
         self._wake()
+
+    def transfer(self, leg: TransferLeg, outcome: Outcome) -> None:
+        """`transfer`: the new leg rings while this one goes on."""
+        task = asyncio.create_task(self._hand_over(leg, outcome), name="twin transfer")
+        self._transfers.append(task)
+
+    async def _hand_over(self, leg: TransferLeg, outcome: Outcome) -> None:
+        self.record.remark("is_connected", leg.record.to)
+        if await leg.run(outcome, self._lasts):
+            self._end(HUNG_UP)
+
+    async def _lasts(self, ms: int) -> bool:
+        """Whether this leg is still there after so many milliseconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ms / 1000):
+                await self._over.wait()
+        return not self._over.is_set()
 
     def reject(self, cause: str) -> None:
         """`reject`."""
@@ -128,7 +141,7 @@ class TelnyxCall:
             retried = self._order.get("retry_on_timeout", True)
             self._cause = Cause("timeout" if retried else "no_answer", "487")
         if self._cause is None and outcome.result != "answered":
-            self._cause = _OUTCOMES[outcome.result]
+            self._cause = NOT_TAKEN[outcome.result]
         if self._cause is None:
             self.state = "answered"
             if self._order.get("answering_machine_detection", "disabled") != "disabled":
@@ -164,6 +177,8 @@ class TelnyxCall:
     async def _finish(self, cause: Cause) -> None:
         await self._tell_hangup(cause)
         self.record.ended_at_ms = self.record.at_ms()
+        self._over.set()
+        await asyncio.gather(*self._transfers)
         if self._records and self.record.answered_at_ms is not None:
             await self.events.recorded()
         await self.events.settle()

@@ -235,6 +235,15 @@ _ANSWER: dict[str, Check] = {
     "send_silence_when_idle": _flag,
     "custom_headers": _pairs,
 }
+_TRANSFER: dict[str, Check] = {
+    "to": _number,
+    "from": _number,
+    "from_display_name": _matching(r"[A-Za-z0-9 _~!.+-]{1,128}"),
+    "timeout_secs": _within(5, 600),
+    "time_limit_secs": _within(30, 14_400),
+    "target_leg_client_state": _state,
+    "custom_headers": _pairs,
+}
 _REJECTS = ("CALL_REJECTED", "USER_BUSY", "NOT_FOUND", "TEMPORARILY_UNAVAILABLE")
 
 _COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, Check]]] = {
@@ -244,6 +253,7 @@ _COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, Check]]] = {
     ),
     "answer": ((), _COMMON | _WEBHOOK | _STREAM | _RECORD | _ANSWER),
     "reject": (("cause",), _COMMON | {"cause": _one_of(*_REJECTS)}),
+    "transfer": (("to",), _COMMON | _WEBHOOK | _TRANSFER),
     "hangup": ((), _COMMON | {"custom_headers": _pairs, "reason": _text()}),
     "send_dtmf": (
         ("digits",),

@@ -88,6 +88,7 @@ class TwilioTwin:
             chance=self._chance,
             utc=utc,
             action_after_hangup=action_after_hangup,
+            outcome_of=lambda number: self.outcomes.get(number, self.default_outcome),
         )
         self.app = Starlette(
             routes=[

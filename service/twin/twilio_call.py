@@ -17,17 +17,11 @@ from service.twin.playback import Playback
 from service.twin.record import CallRecord, StreamRecord
 from service.twin.socket import Socket, UpgradeRefused
 from service.twin.twilio_callbacks import TERMINAL, Account, Callbacks, Plan, new_sid
+from service.twin.twilio_dial import NOT_TAKEN, Leg
 from service.twin.twilio_media import TwilioMedia
-from service.twin.twilio_webhooks import signature
+from service.twin.twilio_webhooks import Form, signature
 
 _TWIML_TYPES = ("text/xml", "application/xml", "text/html")
-_OUTCOMES = {
-    "busy": "busy",
-    "no-answer": "no-answer",
-    "rejected": "busy",
-    "not-found": "failed",
-    "failed": "failed",
-}
 _PATIENCE_S = 30.0  # with a bridge that waits for a `start` which never comes
 _SETUP_MS = 100  # between two steps of setting up a call
 
@@ -108,7 +102,7 @@ class TwilioCall:
         if outcome.ring_ms > patience_ms:
             raise _Over("no-answer")
         if outcome.result != "answered":
-            raise _Over(_OUTCOMES[outcome.result])
+            raise _Over(NOT_TAKEN[outcome.result])
         await self._answer()
         self.callbacks.detected(outcome.machine)
         if self._plan.url:
@@ -182,6 +176,10 @@ class TwilioCall:
                 return await self._fetch(url, method)
             case twiml.Pause(seconds):
                 await self._wait(seconds * 1000)
+            case twiml.Dial():
+                return await self._dial(verb)
+            case twiml.Play(digits):
+                self.record.digits_sent.append(digits)
             case twiml.Spoken(text):
                 self.record.remark("hears_say", text)
             case twiml.Hangup() | twiml.Reject():
@@ -203,8 +201,16 @@ class TwilioCall:
             return await self._fetch(stream.action, stream.method)
         return None
 
-    async def _fetch(self, url: str, method: str) -> list[twiml.Verb]:
-        form, token = self.callbacks.form(self.status), self.callbacks.token()
+    async def _dial(self, verb: twiml.Dial) -> list[twiml.Verb] | None:
+        self.record.remark("is_connected", verb.number)
+        leg = Leg(verb, new_sid(self._shared.chance, "CA"), self.callbacks)
+        dialled = await leg.run(self._shared.outcome_of(verb.number), self._wait)
+        if self._ordered.is_set() or not verb.action:
+            return None
+        return await self._fetch(verb.action, verb.method, dialled.fields())
+
+    async def _fetch(self, url: str, method: str, more: Form | None = None) -> list[twiml.Verb]:
+        form, token = self.callbacks.form(self.status) | (more or {}), self.callbacks.token()
         response = None
         for _ in range(2 if self._shared.faults.voice_twice else 1):
             response = await self._shared.webhooks.request(
@@ -293,7 +299,9 @@ class TwilioCall:
             self.record.warn("31920", f"the upgrade was answered with {refused.status}")
             return None
 
-    async def _wait(self, ms: int) -> None:
+    async def _wait(self, ms: int) -> bool:
+        """Whether it went by undisturbed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ms / 1000):
                 await self._ordered.wait()
+        return not self._ordered.is_set()

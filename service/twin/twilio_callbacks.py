@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 from msgspec import Struct
 
-from service.twin.behaviour import Courier, Faults
+from service.twin.behaviour import Courier, Faults, Outcome
 from service.twin.record import CallRecord
 from service.twin.socket import Dial
 from service.twin.twilio_webhooks import Form, Webhooks
@@ -51,6 +51,7 @@ class Account(Struct, frozen=True):
     chance: random.Random
     utc: Callable[[], datetime]
     action_after_hangup: bool
+    outcome_of: Callable[[str], Outcome]  # what becomes of a `<Dial>` to this number
     faults: Faults = Faults()
 
 
@@ -63,6 +64,11 @@ class Callbacks:
         self._plan = plan
         self._courier = courier
         self._sequence = 0
+
+    @property
+    def call_sid(self) -> str:
+        """The call's own CallSid."""
+        return self._record.call_id
 
     async def progress(self, status: str, event: str) -> None:
         """The call has reached a status, if somebody asked to be told of this event."""

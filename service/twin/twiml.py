@@ -5,12 +5,15 @@ media streams need `wss` is relaxed for loopback addresses alone.
 """
 
 import ipaddress
+import re
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 from msgspec import Struct
 
 _MAX_PARAMETER_CHARS = 500
+_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
+_DIGITS = re.compile(r"[0-9A-D*#wW]+")
 
 
 class TwimlFault(Exception):
@@ -56,6 +59,26 @@ class Spoken(Struct, frozen=True):
     text: str
 
 
+class Play(Struct, frozen=True):
+    """<Play digits>: keys pressed to the line; w waits half a second."""
+
+    digits: str
+
+
+class Dial(Struct, frozen=True, kw_only=True):
+    """<Dial><Number>: connect the person with somebody else."""
+
+    number: str
+    caller_id: str = ""
+    timeout_s: int = 30
+    time_limit_s: int = 14_400
+    action: str = ""
+    method: str = "POST"
+    status_callback: str = ""
+    status_method: str = "POST"
+    status_events: tuple[str, ...] = ("completed",)
+
+
 class Redirect(Struct, frozen=True):
     """Go on with another document."""
 
@@ -63,7 +86,7 @@ class Redirect(Struct, frozen=True):
     method: str = "POST"
 
 
-Verb = Stream | Reject | Hangup | Pause | Spoken | Redirect
+Verb = Stream | Reject | Hangup | Pause | Spoken | Play | Dial | Redirect
 
 
 def parse(body: bytes, base_url: str) -> list[Verb]:
@@ -96,6 +119,10 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
         case "Say":
             _attributes(element, {"voice": "", "language": "", "loop": "1"})
             return Spoken((element.text or "").strip())
+        case "Play":
+            return Play(_digits(_attributes(element, {"digits": ""})["digits"]))
+        case "Dial":
+            return _dial(element, base_url)
         case "Redirect":
             method = _attributes(element, {"method": "POST"})["method"]
             url = urljoin(base_url, (element.text or "").strip())
@@ -128,6 +155,54 @@ def _connect(element: ElementTree.Element, base_url: str) -> Stream:
         action=_web_url(urljoin(base_url, connect["action"])) if connect["action"] else "",
         method=_method(connect["method"]),
     )
+
+
+def _dial(element: ElementTree.Element, base_url: str) -> Dial:
+    defaults = {
+        "action": "",
+        "method": "POST",
+        "timeout": "30",
+        "timeLimit": "14400",
+        "callerId": "",
+        "answerOnBridge": "false",
+    }
+    dial = _attributes(element, defaults)
+    _one_of(dial["answerOnBridge"], ("true", "false"), "answerOnBridge")
+    nouns = list(element)
+    if len(nouns) != 1 or nouns[0].tag != "Number":
+        raise TwimlFault("12200", "this twin wants <Dial> with exactly one <Number>")
+    callbacks = {
+        "statusCallback": "",
+        "statusCallbackMethod": "POST",
+        "statusCallbackEvent": "completed",
+    }
+    number = _attributes(nouns[0], callbacks)
+    events = tuple(number["statusCallbackEvent"].split())
+    for event in events:
+        _one_of(event, ("initiated", "ringing", "answered", "completed"), "an event")
+    return Dial(
+        number=_telephone(nouns[0].text or ""),
+        caller_id=_telephone(dial["callerId"]) if dial["callerId"] else "",
+        timeout_s=_whole(dial["timeout"]),
+        time_limit_s=_whole(dial["timeLimit"]),
+        action=_web_url(urljoin(base_url, dial["action"])) if dial["action"] else "",
+        method=_method(dial["method"]),
+        status_callback=_web_url(number["statusCallback"]) if number["statusCallback"] else "",
+        status_method=_method(number["statusCallbackMethod"]),
+        status_events=events,
+    )
+
+
+def _telephone(text: str) -> str:
+    if not _NUMBER.fullmatch(text.strip()):
+        raise TwimlFault("13224", "<Dial> needs a telephone number as E.164")
+    return text.strip()
+
+
+def _digits(text: str) -> str:
+    if not _DIGITS.fullmatch(text):
+        raise TwimlFault("12200", "this twin plays digits alone: 0-9, A-D, *, #, w and W")
+    return text
 
 
 def _parameters(stream: ElementTree.Element) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from service.ai.captions import PLACED_EVERY_MS, Captions, first_weight_ms
 from service.ai.offline.engine import OfflineEngine
+from service.ai.offline.workers import Workers
 from service.ai.spoken import Spoken, Word
 from service.core.audio import PCM16_8K
 from tests.voices import silence
@@ -24,7 +25,7 @@ TEXTS = (
 
 @pytest.fixture
 async def engine() -> AsyncIterator[OfflineEngine]:
-    async with OfflineEngine(str, workers=1) as engine:
+    async with OfflineEngine(str, staff=Workers(1)) as engine:
         yield engine
 
 

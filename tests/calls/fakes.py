@@ -18,7 +18,15 @@ from providers.base import (
     WebhookRequest,
     Wire,
 )
-from service.core.calls import Call, CallAnswered, CallEnded, CallEvent, CallRinging, Noted
+from service.core.calls import (
+    Call,
+    CallAnswered,
+    CallEnded,
+    CallEvent,
+    CallReturned,
+    CallRinging,
+    Noted,
+)
 from service.core.errors import (
     CallGone,
     CarrierDown,
@@ -27,12 +35,14 @@ from service.core.errors import (
     RateLimited,
     SignatureInvalid,
 )
+from service.core.events import MachineDetected
 
 _EVENTS: dict[str, type[CallEvent]] = {
     "ringing": CallRinging,
     "answered": CallAnswered,
     "ended": CallEnded,
     "noted": Noted,
+    "returned": CallReturned,
 }
 
 
@@ -56,8 +66,10 @@ class FakeWebhooks:
             return Notice()
         events = [msgspec.convert(event, _EVENTS[kind]) for kind, event in said.pop("events", [])]
         offer = said.pop("offer", None)
+        machine = said.pop("machine", None)
         return Notice(
             **said,
+            machine=MachineDetected(**machine) if machine else None,
             events=tuple(events),
             offer=msgspec.convert(offer | {"from_": offer["from"]}, Offer) if offer else None,
         )
@@ -67,6 +79,12 @@ class FakeWebhooks:
             name = call.provider_call_id or ""
             return Answer(200, flow=lambda: self._rest.command(name, "answer"))
         return Answer(200, {"content-type": "text/plain"}, f"connect {stream_url}".encode())
+
+    def take_back(self, call: Call, stream_url: str) -> Answer:
+        if self._by_flow:
+            name = call.provider_call_id or ""
+            return Answer(200, flow=lambda: self._rest.command(name, "take_back"))
+        return Answer(200, body=f"take back {stream_url}".encode())
 
     def refuse(self, notice: Notice) -> Answer:
         return self._reply(notice, "refuse")
@@ -98,6 +116,9 @@ class FakeRest:
 
     def hang_up(self, call: Call) -> Flow[None]:
         yield from self.command(call.provider_call_id or "", "hang_up")
+
+    def transfer(self, call: Call, to: str) -> Flow[None]:
+        yield from self.command(call.provider_call_id or "", f"transfer/{to}")
 
     def send_digits(self, call: Call, digits: str) -> Flow[None] | None:
         return self.command(call.provider_call_id or "", f"digits/{digits}")

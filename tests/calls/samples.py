@@ -15,6 +15,7 @@ from service.core.calls import (
     CallEnded,
     CallId,
     CallState,
+    CallTransferred,
     Direction,
     EndedBy,
     MediaAttached,
@@ -92,3 +93,7 @@ def noted(
     event_id: str = "note", kind: str = "turn.user", seconds: float = 3, **data: Any
 ) -> Noted:
     return Noted(event_id=event_id, occurred_at=at(seconds), type=kind, data=data)
+
+
+def transferred(seconds: float = 7, owner: str = "A") -> CallTransferred:
+    return CallTransferred(event_id="transferred", occurred_at=at(seconds), owner=owner)

@@ -13,7 +13,13 @@ from service.agents import agent_schema
 from service.calls import models
 from service.calls.records import opening
 from service.core.calls import Call, CallEnding, CallState, Outcome
-from service.core.events import DigitsRequested, HangUpRequested, SayRequested
+from service.core.events import (
+    DigitsRequested,
+    HangUpRequested,
+    InstructionsGiven,
+    SayRequested,
+    TransferRequested,
+)
 from tests.calls.house import House, at_work
 from tests.calls.samples import (
     StoppedClock,
@@ -25,6 +31,7 @@ from tests.calls.samples import (
     inbound,
     noted,
     stopped,
+    transferred,
 )
 
 ORDER: dict[str, Any] = {
@@ -583,6 +590,8 @@ async def test_a_call_that_no_carrier_reaches_ends_at_once(
     [
         ("say", {"text": " Hold on, please. "}, SayRequested("Hold on, please.")),
         ("dtmf", {"digits": "12w#"}, DigitsRequested("12w#")),
+        ("transfer", {"to": "+14155550100"}, TransferRequested("+14155550100", from_outside=True)),
+        ("instructions", {"text": " Be brief. "}, InstructionsGiven("Be brief.")),
     ],
 )
 async def test_a_live_call_is_told_what_to_do(
@@ -601,7 +610,17 @@ async def test_a_live_call_is_told_what_to_do(
 
 @pytest.mark.parametrize(
     ("path", "body"),
-    [("say", {"text": " "}), ("say", {}), ("dtmf", {"digits": "12x"}), ("dtmf", {"digits": ""})],
+    [
+        *(
+            ("say", {"text": " "}),
+            ("say", {}),
+            ("dtmf", {"digits": "12x"}),
+            ("dtmf", {"digits": ""}),
+        ),
+        *(("transfer", {"to": to}) for to in ("", "4155550100", "sip:a@b.example", "+1415555010x")),
+        *(("transfer", {}), ("transfer", {"to": "+14155550100", "from": "+14155550101"})),
+        *(("instructions", {"text": text}) for text in ("", " ", "x" * 4001)),
+    ],
 )
 async def test_nonsense_is_not_passed_on(
     house: House, client: httpx.AsyncClient, path: str, body: dict[str, str]
@@ -677,3 +696,36 @@ async def test_a_call_over_is_over(house: House, client: httpx.AsyncClient) -> N
     read = await house.store.get(call.call_id)
     assert read is not None
     assert read.state is CallState.ENDED
+
+
+async def test_a_call_that_was_handed_over_cannot_be_told_anything_but_to_end(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    call = await live_call(house)
+    await house.store.apply(call.call_id, transferred())
+    for path, body in (("transfer", {"to": "+14155550100"}), ("say", {"text": "Hello"})):
+        response = await client.post(f"/v1/calls/{call.call_id}/{path}", json=body)
+        assert (response.status_code, response.json()["code"]) == (409, "call.transferred")
+    assert house.told == []
+    assert (await client.post(f"/v1/calls/{call.call_id}/hangup")).status_code == 202
+    assert house.carrier.paths() == ["hang_up"]
+
+
+async def test_a_line_without_a_carrier_cannot_be_handed_over(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    call = await live_call(house, provider="browser")
+    response = await client.post(f"/v1/calls/{call.call_id}/transfer", json={"to": "+14155550100"})
+    assert (response.status_code, response.json()["code"]) == (409, "carrier.cannot_transfer")
+    assert house.told == []
+
+
+@pytest.mark.parametrize(("policy", "detects"), [("talk", False), ("hang_up", True)])
+async def test_a_machine_is_looked_for_when_the_agent_would_not_talk_to_one(
+    house: House, client: httpx.AsyncClient, policy: str, detects: bool
+) -> None:
+    overrides = {"voicemail": {"policy": policy}}
+    placed = await client.post("/v1/calls", json=ORDER | {"overrides": overrides})
+    call = await house.store.get(placed.json()["call_id"])
+    assert call is not None
+    assert call.detect_machine is detects

@@ -11,7 +11,7 @@ from providers.base import Flow, HttpRequest, HttpResponse
 from service.calls import control as control_module
 from service.calls.control import MAX_ANSWER_BYTES, Control
 from service.calls.metrics import Metrics
-from service.core.errors import CallGone, CarrierDown, CarrierSilent
+from service.core.errors import CallGone, CarrierDown, CarrierSilent, NumberRefused, RestError
 from tests.calls.fakes import FakeCarrierApi, fake_provider
 from tests.calls.samples import inbound, outbound
 
@@ -129,3 +129,24 @@ async def test_a_network_that_fails_is_no_answer() -> None:
 
     response = await asked_of(fail)
     assert (response.status, response.detail) == (0, "ConnectError")
+
+
+async def test_a_call_is_handed_over_by_its_carrier(
+    control: Control, carrier: FakeCarrierApi
+) -> None:
+    await control.transfer(inbound(), "+14155550100")
+    assert carrier.paths() == ["transfer/+14155550100"]
+
+
+async def test_a_transfer_that_the_carrier_refuses_is_refused(
+    control: Control, carrier: FakeCarrierApi
+) -> None:
+    carrier.answers["transfer/+14155550100"] = [422]
+    with pytest.raises(NumberRefused):
+        await control.transfer(inbound(), "+14155550100")
+
+
+async def test_a_line_without_a_carrier_cannot_be_handed_over(control: Control) -> None:
+    with pytest.raises(RestError) as refused:
+        await control.transfer(inbound(provider="browser"), "+14155550100")
+    assert refused.value.code == "browser.no_rest"

@@ -10,7 +10,10 @@ from service.core.events import (
     DigitsRequested,
     DtmfReceived,
     HangUpRequested,
+    InstructionsGiven,
+    MachineDetected,
     SayRequested,
+    TransferRequested,
 )
 from tests.calls.house import House
 from tests.calls.samples import at, attached, inbound
@@ -18,6 +21,9 @@ from tests.calls.samples import at, attached, inbound
 EVERY_KIND: list[ControlEvent] = [
     SayRequested("Un momento, señor."),
     DigitsRequested("12#"),
+    TransferRequested("+14155550100", from_outside=True),
+    InstructionsGiven("Offer a discount."),
+    MachineDetected("machine", greeting_over=True),
     HangUpRequested("hangup", "api"),
     DtmfReceived("5", channel="webhook"),
 ]

@@ -27,6 +27,7 @@ from tests.calls.samples import (
     inbound,
     outbound,
     stopped,
+    transferred,
 )
 
 
@@ -205,3 +206,19 @@ async def test_leases_are_renewed_and_calls_that_ended_elsewhere_are_told(
     assert gone == [over.call_id]
     clock.pass_ms(14_000)
     assert (await swept(house, call)).state is CallState.BRIDGED
+
+
+@pytest.mark.parametrize(("max_duration_s", "lasts_s"), [(600, 602), (None, 14_400 + 7)])
+async def test_a_call_handed_over_lives_without_a_bridge_for_as_long_as_it_may(
+    house: House, clock: StoppedClock, max_duration_s: int | None, lasts_s: int
+) -> None:
+    call = inbound(max_duration_s=max_duration_s)
+    await house.store.create(call)
+    await house.store.apply(call.call_id, attached(2))
+    clock.pass_ms(7000)
+    await house.store.apply(call.call_id, transferred(7))
+    clock.pass_ms(lasts_s * 1000 - 7000 - 1)
+    assert (await swept(house, call)).state is CallState.BRIDGED
+    clock.pass_ms(2)
+    assert (await swept(house, call)).end == end(Outcome.COMPLETED, "max_duration", "limit")
+    assert house.carrier.paths() == ["hang_up"]

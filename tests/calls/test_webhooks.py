@@ -9,9 +9,19 @@ import pytest
 from redis.asyncio import Redis
 
 from service.core.calls import Call, CallEnding, CallState, MediaLost, Outcome
-from service.core.events import DtmfReceived, HangUpRequested
+from service.core.events import DtmfReceived, HangUpRequested, MachineDetected
 from tests.calls.house import House
-from tests.calls.samples import StoppedClock, answered, at, attached, end, ended, outbound, stopped
+from tests.calls.samples import (
+    StoppedClock,
+    answered,
+    at,
+    attached,
+    end,
+    ended,
+    outbound,
+    stopped,
+    transferred,
+)
 
 SIGNED = {"x-signature": "good"}
 OFFER = {"provider_call_id": "CA1", "to": "+14155550123", "from": "+525512345678"}
@@ -27,6 +37,8 @@ async def tell(
 def ring(kind: str, event_id: str, seconds: float, **more: Any) -> tuple[str, dict[str, Any]]:
     return kind, {"event_id": event_id, "occurred_at": at(seconds).isoformat(), **more}
 
+
+RETURNED = ring("returned", "e-returned", 8, code="acme.transfer_busy")
 
 HUNG_UP = ring(
     "ended",
@@ -364,3 +376,95 @@ async def test_webhooks_are_counted_by_what_became_of_them(house: House) -> None
     counted = house.metrics.text().decode()
     assert 'callbridge_webhooks_total{provider="acme",result="answered"} 1.0' in counted
     assert 'callbridge_webhooks_total{provider="acme",result="forged"} 1.0' in counted
+
+
+# Handed over -------------------------------------------------------------------------------------
+
+
+async def handed_over(house: House, carrier: str = "acme") -> Call:
+    await tell(house, carrier, provider_call_id="CA1", offer=OFFER)
+    await house.errands.finish(5)
+    call = await only_call(house)
+    await house.store.apply(call.call_id, attached())
+    return (await house.store.apply(call.call_id, transferred())).call
+
+
+async def test_late_news_of_the_stream_leave_a_call_alone_that_was_handed_over(
+    house: House,
+) -> None:
+    call = await handed_over(house)
+    done = await tell(house, path="done", provider_call_id="CA1", asks_stream=True)
+    assert (done.status_code, done.text) == (204, "")
+    again = await tell(house, provider_call_id="CA1", offer=OFFER)
+    assert (again.status_code, again.text) == (204, "")
+    assert await only_call(house) == call
+    assert house.carrier.asked == []
+
+
+async def test_a_call_that_was_handed_over_ends_by_the_carriers_word(house: House) -> None:
+    await handed_over(house)
+    await tell(house, provider_call_id="CA1", events=[HUNG_UP])
+    assert (await only_call(house)).end == end()
+    assert house.carrier.asked == []
+
+
+@pytest.mark.parametrize("carrier", ["acme", "bolt"])
+async def test_another_leg_neither_names_nor_ends_the_call(house: House, carrier: str) -> None:
+    call = await handed_over(house, carrier)
+    for event in (ring("ringing", "o1", 7), ring("answered", "o2", 8), HUNG_UP):
+        await tell(house, carrier, call_id=call.call_id, provider_call_id="CA2", events=[event])
+    assert await only_call(house) == call
+
+
+async def test_a_call_that_nobody_took_is_connected_to_its_socket_again(
+    house: House, clock: StoppedClock
+) -> None:
+    call = await handed_over(house)
+    clock.pass_ms(8000)
+    answer = await tell(
+        house, provider_call_id="CA1", asks_stream=True, returns=True, events=[RETURNED]
+    )
+    token = answer.text.removeprefix("take back wss://bridge.test/acme/stream/")
+    opened = await house.store.by_token(token)
+    assert opened is not None
+    assert (opened.call_id, opened.stream_stopped_at) == (call.call_id, None)
+    assert (await house.events(call.call_id))[-2:] == ["stream.stopped", "fault"]
+
+
+async def test_a_carrier_that_wants_a_command_to_give_a_call_back_gets_it_once(
+    house: House, clock: StoppedClock
+) -> None:
+    await handed_over(house, "bolt")
+    clock.pass_ms(8000)
+    said: dict[str, Any] = {
+        "asks_stream": True,
+        "returns": True,
+        "event_id": "e1",
+        "events": [RETURNED],
+    }
+    for _ in range(2):
+        await tell(house, "bolt", provider_call_id="CA1", **said)
+    await house.errands.finish(5)
+    assert house.carrier.paths() == ["answer", "take_back"]
+
+
+async def test_a_call_that_comes_back_before_its_leaving_was_written_down_is_waited_for(
+    house: House, clock: StoppedClock
+) -> None:
+    call = await offered_and_attached(house)
+    clock.pass_ms(8000)
+    said: dict[str, Any] = {"asks_stream": True, "returns": True, "events": [RETURNED]}
+    asked = asyncio.create_task(tell(house, provider_call_id="CA1", **said))
+    await asyncio.sleep(0)
+    await house.store.apply(call.call_id, transferred())
+    assert (await asked).text.startswith("take back ")
+    assert (await only_call(house)).attached is False
+
+
+async def test_the_bridge_is_told_who_picked_up(house: House) -> None:
+    call = await offered_and_attached(house)
+    found = ring("noted", "e-amd", 4, type="machine.detected", data={"result": "machine"})
+    machine = {"result": "machine", "greeting_over": True}
+    await tell(house, provider_call_id="CA1", machine=machine, events=[found])
+    assert house.told == [(call.call_id, MachineDetected("machine", greeting_over=True))]
+    assert (await house.events(call.call_id))[-1] == "machine.detected"

@@ -17,8 +17,10 @@ from service.core.calls import (
     CallEvent,
     CallId,
     CallPlaced,
+    CallReturned,
     CallRinging,
     CallState,
+    CallTransferred,
     Direction,
     Entry,
     MediaAttached,
@@ -85,6 +87,15 @@ def ending(end: CallEnd, seconds: float = 7) -> CallEnding:
 
 def ended(seconds: float = 9, *, end: CallEnd = HANGUP) -> CallEnded:
     return CallEnded(event_id="ended", occurred_at=at(seconds), end=end)
+
+
+def transferred(seconds: float = 6, *, owner: str = "A") -> CallTransferred:
+    return CallTransferred(event_id="transferred", occurred_at=at(seconds), owner=owner)
+
+
+def returned(seconds: float = 7) -> CallReturned:
+    code = "twilio.transfer_busy"
+    return CallReturned(event_id="returned", occurred_at=at(seconds), code=code)
 
 
 def noted(kind: str, seconds: float = 4) -> Noted:
@@ -345,3 +356,50 @@ def test_a_carrier_that_renames_a_call_is_believed_later_than_our_order() -> Non
     )
     renamed_call, _ = play(placed(), renamed, placed(3))
     assert renamed_call.provider_call_id == "CA2"
+
+
+# Handed over -------------------------------------------------------------------------------------
+
+
+def test_a_call_handed_over_stays_bridged_until_the_carrier_tells_its_end() -> None:
+    after, entries = play(attached(), transferred(), start=call(CallState.RINGING))
+    assert types(entries) == ["call.answered", "stream.started", "stream.stopped"]
+    assert after.state is CallState.BRIDGED
+    assert (after.owner, after.attached, after.transferred_at) == (None, False, at(6))
+    over, entries = play(ended(60), start=after)
+    assert types(entries) == ["call.ended"]
+    assert over.end == HANGUP
+    assert over.duration_ms == 57_000
+
+
+def test_only_who_holds_the_call_hands_it_over() -> None:
+    before, _ = play(attached(), attached(5, owner="B", stream_id="MZ2"))
+    after, entries = play(transferred(), start=before)
+    assert (after, entries) == (before, [])
+
+
+def test_a_call_whose_end_was_told_while_it_was_handed_over_ends_with_that() -> None:
+    after, entries = play(attached(), ended(5), transferred())
+    assert types(entries)[-2:] == ["stream.stopped", "call.ended"]
+    assert after.end == HANGUP
+
+
+def test_a_call_that_nobody_took_waits_for_its_socket_and_goes_on() -> None:
+    waiting, entries = play(attached(), transferred(), returned())
+    assert types(entries)[-1] == "fault"
+    assert entries[-1].data["code"] == "twilio.transfer_busy"
+    assert (waiting.transferred_at, waiting.stream_lost_at) == (None, at(7))
+    again, entries = play(attached(8, owner="B", stream_id="MZ2"), start=waiting)
+    assert (again.owner, again.attached, again.stream_stopped_at) == ("B", True, None)
+    assert again.stream_started_at == at(3)  # it goes on: nobody is greeted twice
+    over, entries = play(stopped(9, owner="B"), ended(), start=again)
+    assert types(entries) == ["stream.stopped", "call.ended"]
+    assert over.state is CallState.ENDED
+
+
+@pytest.mark.parametrize("before", [(attached(),), (attached(), transferred(), ending(HANGUP))])
+def test_nothing_returns_that_is_not_handed_over_or_is_being_ended(
+    before: tuple[CallEvent, ...],
+) -> None:
+    now, _ = play(*before)
+    assert play(returned(), start=now) == (now, [])

@@ -1,6 +1,7 @@
 """Conversations with a model: both OpenAI engines, over both carriers, against the stand-in."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from service.replay import virtual
 from service.replay.stage import Stage, open_stage, standing_in
-from service.standin import Script, Standin
+from service.standin import Script, Standin, Voice
 from service.tools import Tools
 from service.twin.caller import HangUp, InterruptAfter, Silence, Step, WaitForAgent
 from service.twin.record import CallRecord
@@ -28,6 +29,7 @@ from tests.journeys.test_talk import spoken
 
 ENGINES = ("openai-realtime", "openai-pipeline")
 DESK = "+14155550191"
+WORDS_A_MINUTE = 165
 FREE = {"free": ["nine", "half past ten"]}
 
 TEN_TURNS = [
@@ -137,3 +139,100 @@ def test_ten_turns_with_two_interruptions_and_a_tool(
         if turn["latency"]:
             parts = dict(turn["latency"])
             assert parts.pop("response_ms") == sum(parts.values())
+
+
+# What was heard ----------------------------------------------------------------------------------
+
+
+async def words_of(text: str) -> list[int]:
+    """When each word of it begins, as the stand-in speaks."""
+    voice = Voice()
+    try:
+        return [word.start_ms for word in (await voice.say(text, "marin", WORDS_A_MINUTE)).words]
+    finally:
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_was_heard_is_what_the_carrier_played(engine: str, tmp_path: Path) -> None:
+    turns, found, record, _ = play(engine, "twilio", SCRIPT, ten_turns(), folder=tmp_path)
+    played = [span.end_ms - span.start_ms for span in record.spans()]
+    cut = [turn for turn in turns if turn["interrupted"]]
+    for turn, told in zip(cut, of(found, "agent.interrupted"), strict=True):
+        assert min(abs(length - told["heard_ms"]) for length in played) <= 40
+        begins = virtual.run(words_of(turn["text"]))
+        whole = sum(begin <= told["heard_ms"] for begin in begins[1:])
+        assert abs(len(turn["heard_text"].split()) - whole) <= 1
+
+
+# Trouble -----------------------------------------------------------------------------------------
+
+FALLS_BACK = """
+fallback: [offline]
+replies:
+  - {hears: ["when are you open"], says: "We are open from nine to five."}
+"""
+MOST_SILENCE_MS = 6500
+"""Of the agent, with a caller who speaks for a second in between."""
+
+ASKS: list[Step] = [WaitForAgent(), spoken("when are you open"), Silence(25_000), HangUp()]
+SORRY = "I am sorry, something went wrong on our side. Please call again later. Goodbye."
+ONE_ANSWER = {"heard": ["when are you open"], "replies": [{"hears": "*", "says": "Until five."}]}
+TROUBLE = [
+    ({"at": "opening", "does": "status", "status": 401}, "openai.bad_key"),
+    ({"at": "opening", "does": "status", "status": 500, "number": 0}, "openai.server_error"),
+    ({"at": "response", "does": "stall", "number": 2}, "openai.stalled"),
+    ({"at": "chat", "does": "stall", "number": 0}, "openai.stalled"),
+    ({"at": "chat", "does": "html", "status": 200, "number": 0}, "openai.confused"),
+    ({"at": "speech", "does": "status", "status": 500, "number": 0}, "openai.server_error"),
+]
+MEETS = {
+    "openai-realtime": ("opening", "response"),
+    "openai-pipeline": ("opening", "chat", "speech"),
+}
+MET = [
+    pytest.param(engine, fault, code, id=f"{engine}-{fault['at']}-{fault['does']}")
+    for engine in ENGINES
+    for fault, code in TROUBLE
+    if fault["at"] in MEETS[engine]
+]
+
+
+@pytest.mark.parametrize(("engine", "fault", "code"), MET)
+def test_trouble_without_another_engine_is_apologised_for(
+    engine: str, fault: dict[str, Any], code: str, tmp_path: Path
+) -> None:
+    turns, found, record, _ = play(
+        engine, "twilio", {**ONE_ANSWER, "faults": [fault]}, ASKS, folder=tmp_path
+    )
+    assert code in [each["code"] for each in of(found, "fault")]
+    assert turns[-1]["text"] == turns[-1]["heard_text"] == SORRY
+    [end] = of(found, "call.ended")
+    assert (end["outcome"], end["cause"]) == ("our_fault", "engine_failed")
+    assert silences_ms(record) <= MOST_SILENCE_MS
+
+
+@pytest.mark.parametrize(("engine", "fault", "code"), MET)
+def test_trouble_with_another_engine_is_hardly_noticed(
+    engine: str, fault: dict[str, Any], code: str, tmp_path: Path
+) -> None:
+    turns, found, record, _ = play(
+        engine,
+        "twilio",
+        {**ONE_ANSWER, "faults": [fault]},
+        ASKS,
+        folder=tmp_path,
+        agent=FALLS_BACK,
+    )
+    assert code in [each["code"] for each in of(found, "fault")]
+    assert "from nine to five" in turns[-1]["text"]
+    [end] = of(found, "call.ended")
+    assert (end["outcome"], end["ended_by"]) == ("completed", "caller")
+    assert silences_ms(record) <= MOST_SILENCE_MS
+
+
+def silences_ms(record: CallRecord) -> int:
+    """The longest time the caller heard nothing, until the agent's last word."""
+    spans = record.spans()
+    gaps = [after.start_ms - before.end_ms for before, after in pairwise(spans)]
+    return round(max([spans[0].start_ms, *gaps]))

@@ -126,6 +126,20 @@ async def test_what_is_said_is_written_down_beside_the_answer() -> None:
         assert "".join(e["delta"] for e in caller.of(f"{kind}.delta")) == done["transcript"]
 
 
+@pytest.mark.parametrize(("by", "second"), [("server", "b"), ("session", "a")])
+async def test_what_is_heard_is_one_list_for_all_or_one_for_each_session(
+    by: str, second: str
+) -> None:
+    server = standin(heard=["a", "b"], heard_by=by)
+    for text in ("a", second):
+        async with calling(server) as caller:
+            await caller.configure()
+            await caller.say()
+            await soon()
+            assert caller.session.memory == [("user", text)]
+    assert server.heard == ["a", second]
+
+
 async def test_a_function_call_comes_with_its_result_back_to_words(voice: Voice) -> None:
     server = standin(voice, heard=["book me in"], replies=[BOOKING], sound=AT_ONCE)
     tool = {"type": "function", "name": "book", "parameters": {"type": "object"}}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.replay import virtual
 from service.standin import Voice
 from tests.standin.client import standin
 from tests.standin.realtime import PCMU, SECOND, Caller, calling, pcmu_silence
@@ -232,26 +233,32 @@ async def test_less_than_a_tenth_of_a_second_is_no_utterance() -> None:
         assert (await caller.refused())[0] == "input_audio_buffer_commit_empty"
 
 
-async def test_one_answer_at_a_time() -> None:
-    async with calling(standin(opens="a b c", delays={"token_ms": 1})) as caller:
-        await caller.configure(output_modalities=["text"])
-        await caller.send("response.create")
-        await caller.send("response.create")
-        assert (await caller.refused())[0] == "conversation_already_has_active_response"
-        assert (await caller.until("response.done"))["response"]["status"] == "completed"
-        await caller.send("response.cancel")
-        assert (await caller.refused())[0] == "response_cancel_not_active"
+def test_one_answer_at_a_time() -> None:
+    async def main() -> None:
+        async with calling(standin(opens="a b c", delays={"token_ms": 1})) as caller:
+            await caller.configure(output_modalities=["text"])
+            await caller.send("response.create")
+            await caller.send("response.create")
+            assert (await caller.refused())[0] == "conversation_already_has_active_response"
+            assert (await caller.until("response.done"))["response"]["status"] == "completed"
+            await caller.send("response.cancel")
+            assert (await caller.refused())[0] == "response_cancel_not_active"
+
+    virtual.run(main())
 
 
-async def test_an_answer_is_cancelled_by_its_own_id_alone() -> None:
-    async with calling(standin(opens="a b c", delays={"token_ms": 1})) as caller:
-        await caller.configure(output_modalities=["text"])
-        await caller.send("response.create")
-        made = (await caller.until("response.created"))["response"]
-        await caller.send("response.cancel", response_id="resp_other")
-        assert (await caller.refused())[0] == "response_cancel_not_active"
-        await caller.send("response.cancel", response_id=made["id"])
-        assert (await caller.until("response.done"))["response"]["status"] == "cancelled"
+def test_an_answer_is_cancelled_by_its_own_id_alone() -> None:
+    async def main() -> None:
+        async with calling(standin(opens="a b c", delays={"token_ms": 1})) as caller:
+            await caller.configure(output_modalities=["text"])
+            await caller.send("response.create")
+            made = (await caller.until("response.created"))["response"]
+            await caller.send("response.cancel", response_id="resp_other")
+            assert (await caller.refused())[0] == "response_cancel_not_active"
+            await caller.send("response.cancel", response_id=made["id"])
+            assert (await caller.until("response.done"))["response"]["status"] == "cancelled"
+
+    virtual.run(main())
 
 
 async def test_the_voice_stays_once_it_has_been_heard(voice: Voice) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types import realtime as theirs
 
 from service.standin import Script, Voice
 from service.standin.desk import Desk
@@ -15,67 +16,18 @@ from service.standin.realtime.session import Session
 from tests.standin.realtime import check_event
 
 _TEXTS = st.sampled_from(
-    [
-        "realtime",
-        "message",
-        "user",
-        "assistant",
-        "input_text",
-        "output_audio",
-        "server_vad",
-        "mcp",
-        "function",
-        "audio/pcmu",
-        "audio/pcm",
-        "auto",
-        "none",
-        "AAAA",
-        "x",
-        "item_1",
-        "text",
-    ]
+    ["realtime", "message", "user", "input_text", "server_vad", "function", "audio/pcmu", "AAAA"]
 )
-_NAMES = st.sampled_from(
-    [
-        "type",
-        "id",
-        "role",
-        "content",
-        "text",
-        "audio",
-        "input",
-        "output",
-        "format",
-        "rate",
-        "tools",
-        "turn_detection",
-        "transcription",
-        "noise_reduction",
-        "voice",
-        "speed",
-        "item_id",
-        "name",
-        "output_modalities",
-        "metadata",
-        "instructions",
-        "call_id",
-        "arguments",
-        "server_label",
-        "content_index",
-        "audio_end_ms",
-        "max_output_tokens",
-        "parameters",
-        "tool_choice",
-        "server_url",
-        "require_approval",
-        "image_url",
-        "detail",
-        "prompt",
-        "truncation",
-        "tracing",
-        "include",
-    ]
+_PARAMS = (
+    theirs.RealtimeSessionCreateRequestParam,
+    theirs.RealtimeAudioConfigInputParam,
+    theirs.RealtimeAudioConfigOutputParam,
+    theirs.RealtimeConversationItemUserMessageParam,
+    theirs.RealtimeConversationItemFunctionCallParam,
+    theirs.RealtimeFunctionToolParam,
+    theirs.RealtimeResponseCreateParamsParam,
 )
+_NAMES = st.sampled_from(sorted({name for made in _PARAMS for name in made.__annotations__}))
 _VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 30_000) | st.floats() | _TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),

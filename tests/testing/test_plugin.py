@@ -1,5 +1,6 @@
 """The plugin as a user's project meets it: its own pytest run, in a folder of its own."""
 
+import json
 import subprocess
 import sys
 import wave
@@ -11,6 +12,7 @@ import pytest
 # Imported here so that the inner runs, which forget what they import, find them.
 import service.testing.asking
 import service.testing.files  # noqa: F401
+from service.cassettes.files import read
 from service.media.g711 import decode_pcmu
 from service.replay.diff import Tolerances
 from service.testing.sound import sound_of
@@ -109,9 +111,28 @@ def test_a_failed_call_is_shown_and_kept_and_goes_the_same_way_when_replayed(
     with wave.open(str(sound)) as file:
         assert file.getnchannels() == 2
         assert file.getnframes() / file.getframerate() > 3
+    lanes = {json.loads(line)["lane"] for line in cassette.read_text("utf-8").splitlines()[1:]}
+    assert lanes >= {"webhook", "stream", "engine", "store"}
     Path("cassettes").mkdir()
     cassette.rename("cassettes/greeting.jsonl")
     run(shared, cassette_tests().replace("the_greeting", "it")).assert_outcomes(passed=3)
+
+
+def test_a_failed_call_that_the_agent_placed_is_kept_with_its_order(
+    shared: pytest.Pytester,
+) -> None:
+    source = """
+        def test_a_customer(call):
+            call.ring("clinic", provider="telnyx")
+            call.listen()
+            assert call.outcome == "completed"
+        """
+    run(shared, source, "--callbridge-artifacts", "kept").assert_outcomes(failed=1)
+    [cassette, _sound] = sorted(Path("kept").iterdir())
+    kept = read(cassette)
+    assert (kept.header.title, kept.header.agent) == ("test_it.py::test_a_customer", "clinic")
+    assert kept.header.order is not None
+    assert kept.header.order["to"].startswith("+1415")
 
 
 def test_what_a_caller_waits_for_in_vain_and_what_cannot_be_are_said_plainly(
@@ -219,7 +240,7 @@ def test_markers_that_ask_for_what_cannot_be_are_said_plainly(project: pytest.Py
             "*broken/a.yaml:3: greting: *",
             "CALLBRIDGE_LEAD_MS: Input should be greater than or equal to 40",
             "provider='vonage': expected twilio or telnyx",
-            "callbridge marker: no argument setting; there are: agents, provider, settings",
+            "callbridge marker: no argument setting; there are: agents, provider, settings, *",
             "`replay` needs a marker: @pytest.mark.cassette(*",
         ]
     )

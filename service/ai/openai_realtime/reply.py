@@ -51,6 +51,7 @@ class Reply:
         self.elsewhere = False  # the session that made it is gone
         self.response_id: str | None = None
         self.tools: list[ToolAsked] = []
+        self.remote = 0  # tools of it that the server calls itself
         self.tools_run = False
         self.over = False
         self.began = False  # something of it is there

@@ -19,6 +19,7 @@ class Common:
     def __init__(self, desk: Desk, config: Config) -> None:
         self.desk = desk
         self.config = config
+        self.hearing = desk.hearing.of_session()
         self.conversation = Conversation()
         self.conversation_id = desk.new_id("conv")
         self.outbox: asyncio.Queue[str] = asyncio.Queue()

@@ -69,7 +69,7 @@ class Listening:
         async def recognise() -> None:
             try:
                 pcm = narrow(data, audio_format)
-                understood.set_result(await self._common.desk.hearing.understand(pcm))
+                understood.set_result(await self._common.hearing.understand(pcm))
             except EngineError:  # the recogniser is gone: it is as if nothing had been said
                 understood.set_result("")
             finally:

@@ -227,9 +227,10 @@ def test_a_tool_that_the_server_calls_itself_may_take_its_time(error: object, co
         item = {"id": "m1", "type": "mcp_call", "server_label": "crm", "name": "find"}
         of = {"response_id": "r1", "output_index": 1}
         call.far.say("response.output_item.added", **of, item=item | {"arguments": ""})
+        call.far.say("response.output_item.done", **of, item=item | {"arguments": "{}"})
         await asyncio.sleep(6)
-        done = item | {"arguments": "{}", "error": error, "output": "Ana"}
-        call.far.say("response.output_item.done", **of, item=done)
+        told = "failed" if error else "completed"
+        call.far.say(f"response.mcp_call.{told}", item_id="m1", output_index=1)
         call.far.speak("r1", "Hello Ana.", b"\x55" * 8000)
         call.far.finish("r1")
         await call.settle()

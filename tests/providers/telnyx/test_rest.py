@@ -14,8 +14,12 @@ from telnyx.types.calls.action_answer_params import ActionAnswerParams
 from telnyx.types.calls.action_hangup_params import ActionHangupParams
 from telnyx.types.calls.action_reject_params import ActionRejectParams
 from telnyx.types.calls.action_send_dtmf_params import ActionSendDtmfParams
+from telnyx.types.calls.action_start_streaming_params import ActionStartStreamingParams
+from telnyx.types.calls.action_stop_streaming_params import ActionStopStreamingParams
+from telnyx.types.calls.action_transfer_params import ActionTransferParams
 
 from providers.base import Flow, HttpRequest, HttpResponse
+from providers.telnyx import client_state
 from providers.telnyx.rest import TelnyxRest
 from service.core.calls import Call, CallId, CallState, Direction
 from service.core.errors import (
@@ -392,3 +396,64 @@ def test_a_rate_limit_without_a_hint_waits_a_second() -> None:
     _, error = drive(new_rest().hang_up(CALL), HttpResponse(429))
     assert isinstance(error, RateLimited)
     assert error.retry_after_ms == 1000
+
+
+# Handing over ------------------------------------------------------------------------------------
+
+
+def test_a_transfer_dials_from_our_number_and_then_stops_the_stream() -> None:
+    (dial, stop), result = drive(new_rest().transfer(CALL, "+15550100009"), OK, OK)
+    assert result is None
+    assert dial.url.endswith("/calls/v3%3AAbC%2Fd%2Be/actions/transfer")
+    body = body_of(dial)
+    assert_known_to_sdk(body, ActionTransferParams)
+    assert (body["to"], body["from"], body["timeout_secs"]) == ("+15550100009", "+15550100001", 30)
+    assert client_state.unpack(body["client_state"]) == CALL.call_id
+    assert not client_state.is_transferred(body["client_state"])
+    assert client_state.is_transferred(body["target_leg_client_state"])
+    assert stop.url.endswith("/actions/streaming_stop")
+    assert_known_to_sdk(body_of(stop), ActionStopStreamingParams)
+    assert body_of(stop)["command_id"] != body["command_id"]
+
+
+def test_who_is_called_by_transfer_sees_the_number_that_was_dialled() -> None:
+    came_in = msgspec.structs.replace(CALL, direction=Direction.INBOUND)
+    assert asked(new_rest().transfer(came_in, "+15550100009"))["from"] == "+15550100002"
+    withheld = msgspec.structs.replace(came_in, to="")
+    assert "from" not in asked(new_rest().transfer(withheld, "+15550100009"))
+
+
+@pytest.mark.parametrize("trouble", [HttpResponse(0), refusal(422, 90034)])
+def test_a_stream_that_cannot_be_stopped_hinders_no_transfer(trouble: HttpResponse) -> None:
+    requests, result = drive(new_rest().transfer(CALL, "+15550100009"), OK, trouble)
+    assert (len(requests), result) == (2, None)
+
+
+def test_a_transfer_that_is_refused_leaves_the_stream_alone() -> None:
+    trouble = refusal(422, 10016, source={"pointer": "/to"})
+    requests, error = drive(new_rest().transfer(CALL, "+15550100009"), trouble)
+    assert len(requests) == 1
+    assert isinstance(error, NumberRefused)
+
+
+def test_a_transfer_that_may_be_lost_is_repeated_once_under_its_id() -> None:
+    rest = new_rest()
+    (first, again, _), result = drive(rest.transfer(CALL, "+1"), HttpResponse(0), OK, OK)
+    assert result is None
+    assert first == again
+    assert body_of(first)["command_id"] != asked(rest.transfer(CALL, "+1"))["command_id"]
+
+
+def test_a_stream_is_opened_again_with_sound_both_ways() -> None:
+    (request,), result = drive(new_rest().stream(CALL, STREAM_URL), OK)
+    assert result is None
+    assert request.url.endswith("/actions/streaming_start")
+    body = body_of(request)
+    assert_known_to_sdk(body, ActionStartStreamingParams)
+    assert (body["stream_url"], body["stream_bidirectional_mode"]) == (STREAM_URL, "rtp")
+
+
+def test_who_picked_up_is_found_out_when_the_order_says_so() -> None:
+    body = asked(new_rest().place(msgspec.structs.replace(CALL, detect_machine=True), STREAM_URL))
+    assert_known_to_sdk(body, CallDialParams)
+    assert body["answering_machine_detection"] == "greeting_end"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.base import Answer, HttpResponse, Notice, Offer, WebhookRequest
+from providers.telnyx import client_state
 from providers.telnyx.rest import TelnyxRest
 from providers.telnyx.signature import sign
 from providers.telnyx.webhooks import TelnyxWebhooks
@@ -21,6 +22,7 @@ from service.core.calls import (
     CallEnd,
     CallEnded,
     CallId,
+    CallReturned,
     CallRinging,
     CallState,
     Direction,
@@ -29,6 +31,7 @@ from service.core.calls import (
     Outcome,
 )
 from service.core.errors import CallGone, SignatureInvalid
+from service.core.events import MachineDetected
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WEBHOOKS = TelnyxWebhooks(
@@ -455,3 +458,70 @@ def test_only_a_signed_webhook_is_verified() -> None:
         WEBHOOKS.verify(signed, 1767225600.0 + 301)
     with pytest.raises(SignatureInvalid):
         WEBHOOKS.verify(request(body), 1767225600.0)
+
+
+# Handed over -------------------------------------------------------------------------------------
+
+THEIRS = client_state.pack(CALL.call_id, client_state.TRANSFERRED)
+
+
+def others_leg(event_type: str, **payload: Any) -> Notice:
+    ids = {"call_control_id": "v3:other", "client_state": THEIRS}
+    return heard(envelope(event_type, **ids | payload))
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload"),
+    [
+        ("call.initiated", {"direction": "outgoing"}),
+        ("call.initiated", {"direction": "incoming"}),
+        ("call.answered", {}),
+        ("call.bridged", {}),
+        ("call.dtmf.received", {"digit": "5"}),
+        ("call.hangup", {"hangup_cause": "normal_clearing"}),
+        ("call.hangup", {"hangup_cause": "originator_cancel"}),
+    ],
+)
+def test_the_leg_that_a_call_is_handed_to_is_not_the_call(
+    event_type: str, payload: dict[str, Any]
+) -> None:
+    notice = others_leg(event_type, **payload)
+    assert notice == Notice(call_id=CALL.call_id, event_id=notice.event_id)
+
+
+@pytest.mark.parametrize("cause", ["user_busy", "timeout", "call_rejected", "not_found"])
+def test_a_call_that_nobody_took_is_given_back(cause: str) -> None:
+    notice = others_leg("call.hangup", hangup_cause=cause)
+    assert notice.returns
+    assert notice.asks_stream
+    assert notice.provider_call_id is None
+    [event] = notice.events
+    assert isinstance(event, CallReturned)
+    assert event.code == f"telnyx.transfer_{cause}"
+
+
+def test_a_call_is_taken_back_by_streaming_again() -> None:
+    name, body = commanded(WEBHOOKS.take_back(CALL, "wss://bridge.example/s/t"))
+    assert name.endswith("/streaming_start")
+    assert body["stream_url"] == "wss://bridge.example/s/t"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "word", "machine"),
+    [
+        ("call.machine.detection.ended", "human", MachineDetected("human")),
+        ("call.machine.detection.ended", "machine", MachineDetected("machine")),
+        ("call.machine.detection.ended", "not_sure", MachineDetected("unknown")),
+        (
+            "call.machine.greeting.ended",
+            "beep_detected",
+            MachineDetected("machine", greeting_over=True),
+        ),
+        ("call.machine.greeting.ended", "ended", MachineDetected("machine", greeting_over=True)),
+        ("call.answered", "machine", None),
+    ],
+)
+def test_the_agent_is_told_who_picked_up(
+    event_type: str, word: str, machine: MachineDetected | None
+) -> None:
+    assert heard(envelope(event_type, result=word)).machine == machine

@@ -5,6 +5,7 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from twilio.base.version import Version
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
+from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from providers.base import Flow, HttpRequest, HttpResponse
 from providers.twilio.rest import TwilioRest
@@ -293,3 +295,62 @@ def test_any_answer_to_dialling_is_a_name_or_a_typed_error(status: int, body: by
     next(flow)
     with pytest.raises(RestError):
         flow.send(HttpResponse(status, {}, body))
+
+
+# Handing over ----------------------------------------------------------------------------------
+
+
+def dialled(call: Call, to: str) -> ElementTree.Element:
+    request, _ = run(REST.transfer(call, to), answered(200, resource(status="in-progress")))
+    assert request.url.endswith(f"/Calls/{CALL_SID}.json")
+    [(name, [document])] = form(request).items()
+    assert name == "Twiml"
+    return ElementTree.fromstring(document)
+
+
+def test_a_transfer_is_the_twiml_that_the_sdk_would_write() -> None:
+    theirs = VoiceResponse()
+    dial = Dial(
+        caller_id="+14155550123",
+        answer_on_bridge=True,
+        timeout=30,
+        action="https://bridge.example.org/twilio/dial-done?call_id=call_1",
+        method="POST",
+    )
+    dial.number("+14155550100")
+    theirs.append(dial)
+    ours = dialled(LIVE, "+14155550100")
+    wanted = ElementTree.fromstring(str(theirs))
+    assert ElementTree.canonicalize(ElementTree.tostring(ours)) == ElementTree.canonicalize(
+        ElementTree.tostring(wanted)
+    )
+
+
+def test_who_is_called_by_transfer_sees_a_number_of_ours() -> None:
+    came_in = replace(LIVE, direction=Direction.INBOUND, to="+14155550123", from_="+525512345678")
+    assert dialled(came_in, "+14155550100")[0].get("callerId") == "+14155550123"
+    assert "callerId" not in dialled(replace(came_in, to=""), "+14155550100")[0].attrib
+
+
+def test_a_call_that_is_over_cannot_be_handed_over() -> None:
+    assert isinstance(fail(REST.transfer(LIVE, "+14155550100"), fault(404, 20404)), CallGone)
+
+
+@pytest.mark.parametrize(("status", "again"), [(0, False), (503, True)])
+def test_a_transfer_that_may_have_been_ordered_is_not_ordered_again(
+    status: int, again: bool
+) -> None:
+    assert fail(REST.transfer(LIVE, "+14155550100"), HttpResponse(status)).retryable is again
+
+
+# Machines --------------------------------------------------------------------------------------
+
+
+def test_who_picked_up_is_found_out_while_the_agent_talks() -> None:
+    asked = form(next(REST.place(replace(CALL, detect_machine=True), STREAM)))
+    assert asked["MachineDetection"] == ["DetectMessageEnd"]
+    assert asked["AsyncAmd"] == ["true"]
+    assert asked["AsyncAmdStatusCallback"] == [
+        "https://bridge.example.org/twilio/amd?call_id=call_1"
+    ]
+    assert "MachineDetection" not in form(next(REST.place(CALL, STREAM)))

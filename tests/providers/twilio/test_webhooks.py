@@ -19,12 +19,14 @@ from service.core.calls import (
     CallEnded,
     CallEvent,
     CallId,
+    CallReturned,
     CallRinging,
     CallState,
     Direction,
     Noted,
     Outcome,
 )
+from service.core.events import MachineDetected
 
 PUBLIC = "https://bridge.example.org/phone"
 CALL_SID = "CAffeeddccbbaa99887766554433221100"
@@ -404,3 +406,73 @@ def test_our_twiml_is_what_the_sdk_would_write(webhooks: TwilioWebhooks) -> None
 def test_an_acknowledgement_is_empty(webhooks: TwilioWebhooks) -> None:
     answer = webhooks.acknowledge(Notice())
     assert (answer.status, answer.body) == (204, b"")
+
+
+# Handed over -----------------------------------------------------------------------------------
+
+
+def dial_done(webhooks: TwilioWebhooks, dial_status: str, **fields: str) -> Notice:
+    more = {"CallStatus": "in-progress", "DialCallStatus": dial_status, "DialCallSid": "CA2"}
+    return told(webhooks, "/twilio/dial-done", **more | fields)
+
+
+def test_a_transfer_that_was_talked_out_ends_the_call(webhooks: TwilioWebhooks) -> None:
+    notice = dial_done(webhooks, "completed", DialCallDuration="12", DialBridged="true")
+    event = only(notice)
+    assert isinstance(event, CallEnded)
+    assert event.end == CallEnd(Outcome.COMPLETED, "hung_up", "carrier")
+    assert notice.asks_stream  # and is told to hang up, since the call is over
+    assert not notice.returns
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("busy", "twilio.transfer_busy"),
+        ("no-answer", "twilio.transfer_no_answer"),
+        ("failed", "twilio.transfer_failed"),
+        ("canceled", "twilio.transfer_canceled"),
+        ("", "twilio.transfer_failed"),
+        ("+14155550100", "twilio.transfer_failed"),
+    ],
+)
+def test_a_transfer_that_nobody_took_gives_the_call_back(
+    webhooks: TwilioWebhooks, word: str, code: str
+) -> None:
+    notice = dial_done(webhooks, word)
+    event = only(notice)
+    assert isinstance(event, CallReturned)
+    assert (event.code, event.event_id) == (code, f"{CALL_SID}:dial:CA2")
+    assert notice.returns
+    assert notice.asks_stream
+
+
+def test_a_person_who_hung_up_during_a_transfer_ended_the_call(webhooks: TwilioWebhooks) -> None:
+    notice = dial_done(webhooks, "no-answer", CallStatus="completed")
+    event = only(notice)
+    assert isinstance(event, CallEnded)
+    assert event.end.ended_by == "caller"
+    assert not notice.asks_stream
+
+
+def test_a_call_is_taken_back_as_it_was_taken(webhooks: TwilioWebhooks) -> None:
+    url = "wss://bridge.example.org/phone/twilio/stream/t"
+    assert webhooks.take_back(CALL, url) == webhooks.connect(CALL, url)
+
+
+@pytest.mark.parametrize(
+    ("word", "machine"),
+    [
+        ("human", MachineDetected("human")),
+        ("machine_start", MachineDetected("machine")),
+        ("machine_end_beep", MachineDetected("machine", greeting_over=True)),
+        ("machine_end_silence", MachineDetected("machine", greeting_over=True)),
+        ("fax", MachineDetected("machine")),
+        ("unknown", MachineDetected("unknown")),
+        ("", None),
+    ],
+)
+def test_the_agent_is_told_who_picked_up(
+    webhooks: TwilioWebhooks, word: str, machine: MachineDetected | None
+) -> None:
+    assert told(webhooks, "/twilio/amd", AnsweredBy=word).machine == machine
