@@ -219,8 +219,8 @@ class Hearing:
 
     def failed(self, fault: OpenAIFault, *, fatal: bool) -> None:
         """Something cannot be put into words; `fatal`: nothing more can."""
-        self._all_told.set()
         if fatal:
+            self._all_told.set()
             self._answerer.fail(fault.code, fault.detail)
         else:
             self._emit(EngineFailed(fault.code, fault.detail, fatal=False))

@@ -24,6 +24,9 @@ _ENTRIES_MOST = 200
 BEGINS = "(the call begins)"
 """What the caller "says" when the agent speaks first."""
 
+PENDING = "(There is no result yet: this is still being done.)"
+"""So that nothing is done twice because the caller speaks meanwhile."""
+
 ON_THE_PHONE = (
     "You are talking on the telephone: what you write is read aloud. Answer briefly, in one to "
     "three spoken sentences, unless asked for more. Write no lists, headings, markdown, emoji or "
@@ -33,13 +36,13 @@ ON_THE_PHONE = (
 )
 
 
-class ToolUse(Struct):
-    """A tool that the model called, and what came of it; None until that is known."""
+class ToolUse(Struct, frozen=True):
+    """A tool that the model called, and what came of it."""
 
     call_id: str
     name: str
     arguments: str
-    result: str | None = None
+    result: str = PENDING
 
 
 class Entry(Struct):
@@ -51,20 +54,14 @@ class Entry(Struct):
     tools: Sequence[ToolUse] = ()
 
     @property
-    def told(self) -> list[ToolUse]:
-        """The tools of which something came."""
-        return [tool for tool in self.tools if tool.result is not None]
-
-    @property
     def messages(self) -> int:
         """How many messages it takes."""
-        return bool(self.text or self.told) + len(self.told)
+        return bool(self.text or self.tools) + len(self.tools)
 
     @property
     def characters(self) -> int:
         """How long they are."""
-        told = self.told
-        return len(self.text) + sum(len(t.arguments) + len(t.result or "") for t in told)
+        return len(self.text) + sum(len(t.arguments) + len(t.result) for t in self.tools)
 
 
 class Memory:
@@ -87,7 +84,11 @@ class Memory:
 
     def said(self, turn_id: TurnId, text: str) -> None:
         """The agent says this in a turn: all of it, so far."""
-        self._turn(turn_id).text = text
+        entry = self._find(turn_id)
+        if entry is None:
+            self._entries.append(Entry("assistant", text, turn_id))
+        else:
+            entry.text = text
 
     def cut(self, turn_id: TurnId, heard_text: str) -> None:
         """The caller heard no more than this of it."""
@@ -95,12 +96,20 @@ class Memory:
         if entry is None:
             return
         entry.text = heard_text.strip()
-        if not entry.text and not entry.tools:
+        if not entry.text:
             self._entries.remove(entry)
 
-    def used(self, turn_id: TurnId, tools: Sequence[ToolUse]) -> None:
-        """In this turn the agent called tools; their results come into the same values."""
-        self._turn(turn_id).tools = tools
+    def uses(self, tools: Sequence[ToolUse]) -> None:
+        """The agent calls tools; nothing has come of it yet, so they have no result."""
+        self._entries.append(Entry("assistant", "", tools=tools))
+
+    def used(self, tools: Sequence[ToolUse]) -> None:
+        """This came of the tools that it `uses`: newer than what was said meanwhile."""
+        known = [tool.call_id for tool in tools]
+        for entry in [*self._entries]:
+            if entry.tools and [tool.call_id for tool in entry.tools] == known:
+                self._entries.remove(entry)
+        self._entries.append(Entry("assistant", "", tools=tools))
 
     def messages(self, heard: str = "") -> list[ChatCompletionMessageParam]:
         """What the model is asked with. `heard`: as if the caller had said this, too."""
@@ -119,13 +128,6 @@ class Memory:
             kept.append(entry)
         return kept[::-1]
 
-    def _turn(self, turn_id: TurnId) -> Entry:
-        entry = self._find(turn_id)
-        if entry is None:
-            entry = Entry("assistant", "", turn_id)
-            self._entries.append(entry)
-        return entry
-
     def _find(self, turn_id: TurnId) -> Entry | None:
         return next((entry for entry in reversed(self._entries) if entry.turn_id == turn_id), None)
 
@@ -137,7 +139,7 @@ def _alternating(entries: Iterable[Entry]) -> Iterator[ChatCompletionMessagePara
     for entry in entries:
         if not entry.messages:
             continue
-        if entry.role == waiting.role and not waiting.told:
+        if entry.role == waiting.role and not waiting.tools:
             text = "\n".join(filter(None, [waiting.text, entry.text]))
             waiting = Entry(entry.role, text, tools=entry.tools)
             continue
@@ -151,10 +153,9 @@ def _alternating(entries: Iterable[Entry]) -> Iterator[ChatCompletionMessagePara
 
 
 def _messages(entry: Entry) -> Iterator[ChatCompletionMessageParam]:
-    told = entry.told
     if entry.role == "user":
         yield {"role": "user", "content": entry.text}
-    elif not told:
+    elif not entry.tools:
         yield {"role": "assistant", "content": entry.text}
     else:
         yield {
@@ -166,11 +167,11 @@ def _messages(entry: Entry) -> Iterator[ChatCompletionMessageParam]:
                     "type": "function",
                     "function": {"name": tool.name, "arguments": _sound(tool.arguments)},
                 }
-                for tool in told
+                for tool in entry.tools
             ],
         }
-        for tool in told:
-            yield {"role": "tool", "tool_call_id": tool.call_id, "content": tool.result or ""}
+        for tool in entry.tools:
+            yield {"role": "tool", "tool_call_id": tool.call_id, "content": tool.result}
 
 
 def _sound(arguments: str) -> str:

@@ -262,6 +262,22 @@ def test_a_tool_that_was_called_is_not_taken_back_when_the_caller_speaks(voice: 
     assert roles == ["system", "user", "assistant", "tool", "tool", "user"]
 
 
+def test_what_comes_of_a_tool_after_another_answer_is_told_all_the_same(voice: Voice) -> None:
+    box = Box(book=ToolResult("booked"), pay=ToolResult("paid"))
+    box.takes_s = 4.0
+
+    async def story(call: Call) -> None:
+        await call.ask()
+        await call.ask()
+        await call.listen(5000)
+
+    call = play(server(voice, "book it", "thank you"), story, box=box)
+    meanwhile, last = call.messages(1), call.messages(2)
+    assert [role for role, _ in meanwhile] == ["user", "assistant", "tool", "tool", "user"]
+    assert [content for _, content in last[-2:]] == ["booked", "paid"]
+    assert len(call.said) == 2
+
+
 def test_no_tool_runs_for_a_turn_that_goes_on(voice: Voice) -> None:
     box = Box(book=ToolResult("booked"), pay=ToolResult("paid"))
 

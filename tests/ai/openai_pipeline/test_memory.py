@@ -10,6 +10,7 @@ from service.ai.openai_pipeline.memory import (
     CHARACTERS_MOST,
     MESSAGES_MOST,
     ON_THE_PHONE,
+    PENDING,
     Memory,
     ToolUse,
 )
@@ -66,25 +67,50 @@ def test_of_a_turn_that_was_cut_off_what_was_heard_is_left() -> None:
     assert told(made) == [("user", "hi")]
 
 
-def test_tools_stay_with_their_results_when_the_words_are_cut() -> None:
+def test_tools_and_their_results_come_after_the_words_that_went_with_them() -> None:
     made = memory()
     made.heard("book it")
     made.said(ONE, "I will do that.")
-    tool = ToolUse("call_1", "book", '{"day": 1}')
-    made.used(ONE, [tool, ToolUse("call_2", "slow", "{}")])
-    assert told(made) == [("user", "book it"), ("assistant", "I will do that.")]
-    tool.result = "done"
-    made.cut(ONE, "")
-    messages = cast("list[dict[str, Any]]", made.messages())
-    assert [call["id"] for call in messages[2]["tool_calls"]] == ["call_1"]
-    assert messages[2]["content"] is None
-    assert messages[3] == {"role": "tool", "tool_call_id": "call_1", "content": "done"}
+    made.used([ToolUse("call_1", "book", '{"day": 1}', "done")])
+    for words in ("I will do that.", None):
+        messages = cast("list[dict[str, Any]]", made.messages())[1:]
+        assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
+        assert [call["id"] for call in messages[1]["tool_calls"]] == ["call_1"]
+        assert messages[1]["content"] == words
+        assert messages[2] == {"role": "tool", "tool_call_id": "call_1", "content": "done"}
+        made.cut(ONE, "")
+
+
+def test_results_that_come_late_are_newer_than_what_was_said_meanwhile() -> None:
+    made = memory()
+    made.heard("book it")
+    made.said(ONE, "One moment.")
+    made.heard("hello?")
+    made.said(TWO, "I am here.")
+    made.used([ToolUse("call_1", "book", "{}", "done")])
+    roles = [message["role"] for message in made.messages()[1:]]
+    assert roles == ["user", "assistant", "user", "assistant", "tool"]
+
+
+def test_a_tool_that_still_runs_is_known_to() -> None:
+    made = memory()
+    made.heard("book it")
+    made.uses([ToolUse("call_1", "book", "{}")])
+    made.heard("hello?")
+    roles = [message["role"] for message in made.messages()[1:]]
+    assert roles == ["user", "assistant", "tool", "user"]
+    assert told(made)[2] == ("tool", PENDING)
+    made.used([ToolUse("call_1", "book", "{}", "done")])
+    roles = [message["role"] for message in made.messages()[1:]]
+    assert roles == ["user", "assistant", "tool"]
+    assert told(made)[0] == ("user", "book it\nhello?")
 
 
 def test_arguments_that_are_no_json_are_not_told_again() -> None:
     for arguments in ("{oops", "[1]", "", "nul"):
         made = memory()
-        made.used(ONE, [ToolUse("c", "book", arguments, "wrong arguments")])
+        made.heard("book it")
+        made.used([ToolUse("c", "book", arguments, "wrong arguments")])
         assistant = cast("dict[str, Any]", made.messages()[2])
         assert assistant["tool_calls"][0]["function"]["arguments"] == "{}"
 
@@ -128,8 +154,7 @@ def test_whatever_happens_the_messages_are_sound_and_bounded(deeds: list[tuple[s
         elif deed == "said":
             made.said(turn, "y" * size)
         else:
-            results = ["r" if at % 2 == 0 else None for at in range(size)]
-            made.used(turn, [ToolUse(f"{turn}{at}", "t", "{}", r) for at, r in enumerate(results)])
+            made.used([ToolUse(f"{turn}{at}", "t", "{}", "r") for at in range(size)])
     messages = cast("list[dict[str, Any]]", made.messages())
     owed: list[str] = []
     before = "system"
