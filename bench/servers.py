@@ -68,18 +68,22 @@ class Twilio(BaseHTTPRequestHandler):
 @contextmanager
 def bare() -> Iterator[Server]:
     """The bare Starlette echo."""
-    port = _free_port()
-    with _process([sys.executable, "-m", "bench.bare", str(port)], port) as pid:
+    port = free_port()
+    with process([sys.executable, "-m", "bench.bare", str(port)], port) as pid:
         yield Server(pid, f"ws://127.0.0.1:{port}/twilio/stream")
 
 
 @contextmanager
 def service(
-    *, agents: Mapping[str, str] = ONLY_LOOPBACK, real_redis: bool = False, detector: bool = False
+    *,
+    agents: Mapping[str, str] = ONLY_LOOPBACK,
+    real_redis: bool = False,
+    detector: bool = False,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """The service with these agents and everything switched on."""
     with ExitStack() as stack:
-        port = _free_port()
+        port = free_port()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         for name, text in agents.items():
             (folder / f"{name}.yaml").write_text(text)
@@ -92,10 +96,11 @@ def service(
             "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
             "TWILIO_API_BASE": stack.enter_context(_twilio()),
             "REDIS_URL": stack.enter_context(_redis()) if real_redis else "embedded://",
+            **(env or {}),
         }
         module = "bench.detector" if detector else "service"
         command = [sys.executable, "-m", module, "serve", "--host", "127.0.0.1"]
-        pid = stack.enter_context(_process([*command, "--port", str(port)], port, env=env))
+        pid = stack.enter_context(process([*command, "--port", str(port)], port, env=env))
         url = f"ws://127.0.0.1:{port}/twilio/stream"
         yield Server(pid, url, sign(AUTH_TOKEN, url))
 
@@ -138,7 +143,7 @@ def _generator(server: Server, calls: int, seconds: float) -> "subprocess.Popen[
 
 
 @contextmanager
-def _process(
+def process(
     command: list[str], port: int, *, core: int = SERVER_CORE, env: Mapping[str, str] | None = None
 ) -> Iterator[int]:
     """A process that listens on a port, until it is no longer needed."""
@@ -184,13 +189,14 @@ def _twilio() -> Iterator[str]:
 
 @contextmanager
 def _redis() -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    with _process(command, port, core=OTHER_CORE):
+    with process(command, port, core=OTHER_CORE):
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -10,6 +10,7 @@ COMMANDS = {
     "matrix": ("service.replay.matrix", "play recorded calls with every fault in them"),
     "cassette": ("service.cli.cassette", "show or redact a recorded call"),
     "twin": ("service.cli.twin", "an offline carrier"),
+    "standin": ("service.cli.standin", "an offline stand-in for OpenAI"),
     "conform": ("service.cli.conform", "judge any bridge by its answers to a carrier"),
     "doctor": ("service.cli.doctor", "check every setting against the world"),
     "agents": ("service.cli.agents", "check agent files"),

@@ -50,7 +50,7 @@ from service.cassettes.shelf import Policy
 from service.clock import Clock, Ids
 from service.core.calls import CallId
 from service.core.events import HangUpRequested
-from service.engines import MUTE, Engines
+from service.engines import MUTE, Engines, lacks
 from service.page import routes as page
 from service.settings import Settings
 from service.tools import Tools
@@ -171,12 +171,11 @@ class _Service:
         )
         self._sentences = sentences
         self._tools = tools or _tools(settings)
-        self._own = None
-        if engines is None:
-            self._own = Engines(ids.new, openai or _openai(settings), self._tools)
+        access = openai or access_to_openai(settings)
+        self._own = Engines(ids.new, access, self._tools) if engines is None else None
         given = self._own.by_name if self._own is not None else engines or {}
-        self._engine_names = frozenset(given)
-        self._engineless: list[str] = []  # as was said last
+        self._lacks = lacks(access)
+        self._lacking: list[str] = []  # as was said last
         self._ticker = Ticker(self._lagged)
         self.exchange = Exchange(
             self._shared(),
@@ -272,6 +271,7 @@ class _Service:
             ids=self._ids,
             closing=self._draining,
             mute_engines=MUTE,
+            tape=self._tape,
         )
 
     def _make_recorder(self) -> Recorder:
@@ -328,6 +328,7 @@ class _Service:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._store.close)
             await stack.enter_async_context(self._http)
+            await stack.enter_async_context(self._tools)
             if self._own is not None:
                 await stack.enter_async_context(self._own)
                 self._sentences.own_voice = self._own.own_voice
@@ -396,15 +397,15 @@ class _Service:
             if faults:
                 log.warning("Agent files cannot be used, the old ones stay", faults=faults)
             await self._sentences.prepare(self._agents)
-            self._say_engineless()
+            self._say_lacking()
 
-    def _say_engineless(self) -> None:
+    def _say_lacking(self) -> None:
         """Once, until other files say otherwise."""
-        found = self._agents.without_engine(self._engine_names)
-        if found != self._engineless:
+        found = [] if self._own is None else self._agents.lacking(self._lacks)
+        if found != self._lacking:
             for where in found:
-                log.warning("Who calls this agent will hear an apology", where=where)
-        self._engineless = found
+                log.warning("An agent's engine cannot be used", where=where)
+        self._lacking = found
 
     async def _finish_journal(self) -> None:
         try:
@@ -415,7 +416,7 @@ class _Service:
 
     def _say_ready(self) -> None:
         settings = self._settings
-        self._say_engineless()
+        self._say_lacking()
         log.info(
             "Ready", carriers=[n for n, p in self._providers.items() if p.webhooks is not None]
         )
@@ -455,7 +456,8 @@ def _patience(settings: Settings) -> Patience:
     )
 
 
-def _openai(settings: Settings) -> OpenAIAccess:
+def access_to_openai(settings: Settings) -> OpenAIAccess:
+    """The way to OpenAI, or to another server like it, that the settings say."""
     return OpenAIAccess(
         key=settings.openai_api_key,
         url=settings.openai_base_url,

@@ -5,8 +5,10 @@ Beside the composition root this is the one place that names an engine.
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from service.agents import Agent
+from service.agents.book import Lacks
 from service.ai.base import Engine
 from service.ai.echo import EchoEngine
 from service.ai.loopback import LoopbackEngine
@@ -15,6 +17,7 @@ from service.ai.openai.access import Access
 from service.ai.openai_pipeline.engine import PipelineEngine
 from service.ai.openai_realtime.engine import RealtimeEngine
 from service.ai.spoken import Spoken
+from service.core.errors import EngineError
 from service.media.voice import Voices
 from service.tools import Tools
 
@@ -28,6 +31,38 @@ MUTE = frozenset({LoopbackEngine.name})
 """Those that say nothing, whatever they are told to."""
 
 
+class _Server(Protocol):
+    @property
+    def url(self) -> str: ...
+    @property
+    def secret(self) -> str: ...
+
+
+def lacks(access: Access) -> Lacks:
+    """What agents' engines lack to be used: a key, as a rule."""
+
+    def lack(agent: Agent, engine: str) -> str | None:
+        try:
+            for server in _servers(agent, engine):
+                access.server(server.url, server.secret)
+        except EngineError as missing:
+            return missing.detail
+        return None
+
+    return lack
+
+
+def _servers(agent: Agent, engine: str) -> tuple[_Server, ...]:
+    match engine:
+        case RealtimeEngine.name:
+            return (agent.realtime,)
+        case PipelineEngine.name:
+            parts = agent.pipeline
+            return (parts.recognition, parts.model, parts.speech)
+        case _:
+            return ()
+
+
 class Engines:
     """All engines of a process. `new_id` makes a name from a prefix."""
 
@@ -39,6 +74,7 @@ class Engines:
             self._offline,
             EchoEngine(new_id, self._offline.synthesise),
             LoopbackEngine(new_id),
+            PipelineEngine(access, tools, new_id, judge=self._voices),
             RealtimeEngine(access, tools, new_id, judge=self._voices),
             PipelineEngine(access, tools, new_id, judge=self._voices),
         )

@@ -40,6 +40,9 @@ def configure(style: Literal["auto", "console", "json"] = "auto") -> None:
     # The socket server logs paths, and a path may hold a stream's token.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # The MCP client ("mcp", "client") logs what tool servers answer when it does not understand it.
+    for name in ("httpx2", "mcp", "client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def redact(_logger: Any, _method: str, line: EventDict) -> EventDict:

@@ -29,7 +29,7 @@ TOGETHER = (
 
 ED25519_KEY_BYTES = 32
 
-SECRET = "CALLBRIDGE_SECRET_"
+FOR_AGENTS = "CALLBRIDGE_SECRET_"
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
 
@@ -166,9 +166,9 @@ class Settings(BaseModel):
             k.lower(): v.strip() for k, v in env.items() if k in known and v.strip()
         }
         given["callbridge_secrets"] = {
-            k.removeprefix(SECRET): v.strip()
+            k.removeprefix(FOR_AGENTS): v.strip()
             for k, v in env.items()
-            if k.startswith(SECRET) and v.strip()
+            if k.startswith(FOR_AGENTS) and v.strip()
         }
         incomplete = [fault for names in TOGETHER for fault in _incomplete(given, names)]
         try:

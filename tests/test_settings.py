@@ -79,3 +79,18 @@ def test_what_cannot_be_listened_with_is_refused(
 
 def test_a_complete_carrier_is_on() -> None:
     assert Settings.load(TELNYX).telnyx_connection_id == "1"
+
+
+def test_secrets_are_what_agent_files_may_name() -> None:
+    settings = Settings.load({"CALLBRIDGE_SECRET_CRM": " s3cret ", "CALLBRIDGE_SECRET_EMPTY": ""})
+    assert settings.callbridge_secrets == {"CRM": "s3cret"}
+    assert "s3cret" not in repr(settings)
+
+
+def test_private_hosts_are_names_addresses_and_networks() -> None:
+    given = "crm.internal, 10.1.0.0/16,fd00::/8, 127.0.0.1"
+    settings = Settings.load({"CALLBRIDGE_PRIVATE_HOSTS": given})
+    assert settings.callbridge_private_hosts == (
+        *("crm.internal", "10.1.0.0/16", "fd00::/8", "127.0.0.1"),
+    )
+    assert "CALLBRIDGE_PRIVATE_HOSTS" in faults({"CALLBRIDGE_PRIVATE_HOSTS": "http://crm/"})

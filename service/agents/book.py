@@ -3,15 +3,19 @@
 Every fault of every file is told in one run, each with file and line.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
 
-from service.agents.lines import Fault, Faults, Place, written
+from service.agents.lines import Fault, Faults, Place, content_of, written
 from service.agents.model import Agent
 from service.agents.reading import STAND_IN, read_agent
 from service.core.errors import ConfigError
+
+FOLDERS_REMEMBERED = 4
+"""Tests and replays start services by the hundred, and YAML takes longer than all else of that."""
 
 
 class Filed(Struct, frozen=True):
@@ -20,6 +24,10 @@ class Filed(Struct, frozen=True):
     agent: Agent
     path: Path
     engine_lines: tuple[int, ...]
+
+
+Lacks = Callable[[Agent, str], str | None]
+"""What an agent's engine of this name lacks; None: nothing."""
 
 
 class Checked(Struct, frozen=True):
@@ -65,9 +73,9 @@ class AgentBook:
         """The agent of this name."""
         return next((agent for agent in self if agent.name == name), None)
 
-    def without_engine(self, engines: Collection[str]) -> list[str]:
-        """Where an agent names an engine that is none of these: who calls it gets an apology."""
-        return [str(found) for found in _without_engine(self._filed, engines)]
+    def lacking(self, lacks: Lacks) -> list[str]:
+        """Where an agent names an engine that cannot be used, and why: no fault of the file."""
+        return [str(found) for found in _lacking(self._filed, lacks)]
 
     def __iter__(self) -> Iterator[Agent]:
         return (filed.agent for filed in self._filed)
@@ -81,7 +89,7 @@ class AgentBook:
         if not filed and not faults:
             return [f"{self._folder}: no agent files (*.yaml)"]
         if not faults:
-            self._filed = tuple(filed)
+            self._filed = filed
         return [str(fault) for fault in faults]
 
     def _look(self) -> tuple[tuple[str, int, int], ...]:
@@ -95,14 +103,14 @@ class AgentBook:
         return tuple(seen)
 
 
-def check(paths: list[Path], *, engines: Collection[str] | None = None) -> Checked:
+def check(paths: list[Path], *, lacks: Lacks | None = None) -> Checked:
     """Every fault of these files, and of the files in these folders.
 
-    With `engines` also where another one is named: no fault, since another version may have it.
+    With `lacks` also where an engine is named that cannot be used here: no fault of the file.
     """
     files = [file for path in paths for file in (agent_files(path) if path.is_dir() else [path])]
     filed, faults = _read_all(files)
-    warnings = [] if engines is None else _without_engine(filed, engines)
+    warnings = [] if lacks is None else _lacking(filed, lacks)
     return Checked(len(files), faults, warnings)
 
 
@@ -113,20 +121,20 @@ def agent_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
 
 
-def _without_engine(filed: Iterable[Filed], engines: Collection[str]) -> list[Fault]:
+def _lacking(filed: Iterable[Filed], lacks: Lacks) -> list[Fault]:
     return [
         Fault(
             file=str(one.path),
             line=line,
             place=written(place),
-            message=f"this version cannot run {engine}",
+            message=f"{engine} cannot be used: {reason}",
             is_warning=True,
         )
         for one in filed
         for engine, place, line in zip(
             one.agent.engines, _engine_places(one.agent), one.engine_lines, strict=True
         )
-        if engine not in engines
+        if (reason := lacks(one.agent, engine)) is not None
     ]
 
 
@@ -134,13 +142,22 @@ def _engine_places(agent: Agent) -> list[Place]:
     return [("engine",), *(("fallback", i) for i in range(len(agent.fallback)))]
 
 
-def _read_all(paths: list[Path]) -> tuple[list[Filed], list[Fault]]:
+def _read_all(paths: Iterable[Path]) -> tuple[tuple[Filed, ...], list[Fault]]:
+    filed, faults = _understood(tuple((path, content_of(path)) for path in paths))
+    return filed, [*faults]
+
+
+@lru_cache(maxsize=FOLDERS_REMEMBERED)
+def _understood(
+    files: tuple[tuple[Path, bytes | str], ...],
+) -> tuple[tuple[Filed, ...], tuple[Fault, ...]]:
+    """The agents of so many files, and every fault. Pure, so the same files are read once."""
     filed: list[Filed] = []
     all_faults: list[Fault] = []
     owners: dict[str, Path] = {}
-    for path in paths:
+    for path, content in files:
         faults = Faults(path)
-        agent = read_agent(path, faults)
+        agent = read_agent(content, faults)
         is_usable = not faults
         if agent is not None:
             _claim(agent, owners, faults)
@@ -148,7 +165,7 @@ def _read_all(paths: list[Path]) -> tuple[list[Filed], list[Fault]]:
             lines = tuple(faults.line(place) for place in _engine_places(agent))
             filed.append(Filed(agent, path, lines))
         all_faults += faults.found()
-    return filed, all_faults
+    return tuple(filed), tuple(all_faults)
 
 
 def _claim(agent: Agent, owners: dict[str, Path], faults: Faults) -> None:

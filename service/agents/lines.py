@@ -87,9 +87,18 @@ def written(place: Place) -> str:
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
 
 
-def read_yaml(path: Path, faults: Faults) -> Any:
-    """What the file says; its faults are added, and then the answer means nothing."""
-    text = _text(path, faults)
+def content_of(path: Path) -> bytes | str:
+    """What is in the file, up to a little more than it may have; a str says why it is unknown."""
+    try:
+        with path.open("rb") as file:
+            return file.read(FILE_BYTES_MOST + 1)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def read_yaml(content: bytes | str, faults: Faults) -> Any:
+    """What such a file says; its faults are added, and then the answer means nothing."""
+    text = _text(content, faults)
     if text is None:
         return None
     try:
@@ -110,20 +119,17 @@ def read_yaml(path: Path, faults: Faults) -> Any:
     return None
 
 
-def _text(path: Path, faults: Faults) -> str | None:
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MOST + 1)
-    except OSError as error:
-        faults.add_at(1, f"cannot be read: {error.strerror}")
+def _text(content: bytes | str, faults: Faults) -> str | None:
+    if isinstance(content, str):
+        faults.add_at(1, content)
         return None
-    if len(data) > FILE_BYTES_MOST:
+    if len(content) > FILE_BYTES_MOST:
         faults.add_at(1, f"larger than {FILE_BYTES_MOST // 1024} KiB")
         return None
     try:
-        return data.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        faults.add_at(data.count(b"\n", 0, error.start) + 1, "not UTF-8")
+        faults.add_at(content.count(b"\n", 0, error.start) + 1, "not UTF-8")
         return None
 
 

@@ -5,7 +5,6 @@ stand-ins, which are at fault nowhere.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,9 +22,9 @@ NAMING = frozenset({"variables", "lookups", "slots"})
 """Where names are defined: with a fault there, nothing is said of names elsewhere."""
 
 
-def read_agent(path: Path, faults: Faults) -> Agent | None:
+def read_agent(content: bytes | str, faults: Faults) -> Agent | None:
     """The agent; of a file with faults, which are added, what can still be read of it."""
-    data = read_yaml(path, faults)
+    data = read_yaml(content, faults)
     if faults:
         return None
     agent, doubted = _validate(data, faults)

@@ -33,7 +33,7 @@ BACKCHANNELS = (
 class TurnTaking(Part):
     """When a turn is over, and what counts as an interruption."""
 
-    end_of_turn_ms: Annotated[int, Field(ge=200, le=5000)] = 700
+    end_of_turn_ms: Annotated[int, Field(ge=200, le=5000)] = 600
     """Silence after which the caller's turn is over as a rule."""
     quick_ms: Annotated[int, Field(ge=100, le=5000)] = 400
     """The same after a sentence that sounds complete; never more than `end_of_turn_ms`."""

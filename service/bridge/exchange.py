@@ -12,7 +12,6 @@ import structlog
 from providers.base import Provider
 from service.agents import Agent, AgentBook
 from service.ai.base import Engine
-from service.ai.missing import MissingEngine
 from service.bridge.bridge import Bridge
 from service.bridge.shared import Shared
 from service.bridge.tape import TapedEngine
@@ -61,7 +60,7 @@ class Exchange:
     def open(self, call: Call, provider: Provider, history: Sequence[PastTurn]) -> Bridge:
         """A bridge for a call that has none here."""
         agent = self._agent(call)
-        engines = [self._engine(name) for name in agent.engines]
+        engines = [self._engines[name] for name in agent.engines]
         recording = self.recorder.recording(call) if self.recorder is not None else None
         if recording is not None:
             engines = [TapedEngine(engine, recording) for engine in engines]
@@ -78,9 +77,6 @@ class Exchange:
         except ConfigError as refused:  # kept by a version that knew other keys
             log.warning("Overrides cannot be used", call_id=call.call_id, code=refused.code)
             return agent
-
-    def _engine(self, name: str) -> Engine:
-        return self._engines.get(name) or MissingEngine(name)
 
     def _hold(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -9,6 +9,7 @@ late the event loop lets it be.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
 from service.core.audio import AudioFrame, Encoding
@@ -23,6 +24,8 @@ SENT_KEPT_MS = 1500
 """Sound remembered beyond the lead: a carrier's marks may be late by so much."""
 
 TICK_MS = 20
+IDLE_TICKS = 5
+"""While nobody listens one tick in so many does: it only tells how busy the process is."""
 
 CUTTABLE = frozenset({Encoding.PCMU, Encoding.PCMA})
 """Formats of one byte per sample, which may be cut anywhere."""
@@ -169,11 +172,13 @@ class Ticker:
 
     def __init__(self, report_lag: Callable[[float], None]) -> None:
         self._listeners: dict[Ticks, None] = {}
+        self._listened = asyncio.Event()
         self._report_lag = report_lag
 
     def add(self, listener: Ticks) -> None:
         """Tell this one from now on."""
         self._listeners[listener] = None
+        self._listened.set()
 
     def remove(self, listener: Ticks) -> None:
         """Tell this one no more."""
@@ -184,12 +189,23 @@ class Ticker:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            due += TICK_MS / 1000
+            ticks = 1 if self._listeners else await self._idle(due)
+            due += ticks * TICK_MS / 1000
             await asyncio.sleep(due - loop.time())
             now = loop.time()
-            self._report_lag(max(0.0, now - due))
+            for _ in range(ticks):  # those that nobody needed would have been as late
+                self._report_lag(max(0.0, now - due))
             if now - due > 1:  # the machine slept: do not run after the lost ticks
                 due = now
             now_ms = int(now * 1000)
             for listener in [*self._listeners]:
                 listener.tick(now_ms)
+
+    async def _idle(self, since: float) -> int:
+        """Let ticks go by while nobody listens; how many, with the one that is due next."""
+        self._listened.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(since + (IDLE_TICKS - 1) * TICK_MS / 1000):
+                await self._listened.wait()
+        gone_s = asyncio.get_running_loop().time() - since
+        return min(IDLE_TICKS, int(gone_s * 1000 / TICK_MS) + 1)

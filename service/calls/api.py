@@ -30,6 +30,7 @@ from service.calls.placing import Placing, once
 from service.calls.problems import problem
 from service.calls.records import public
 from service.calls.store import CallStore
+from service.calls.tape import Tape
 from service.calls.transcript import turns
 from service.clock import Clock, Ids
 from service.core.calls import Call, CallEnd, CallEnded, CallEnding, CallState, Outcome
@@ -65,6 +66,7 @@ class Api:
         ids: Ids,
         closing: Callable[[], bool],
         mute_engines: Collection[str],
+        tape: Tape | None = None,
     ) -> None:
         self._store = store
         self._guard = guard
@@ -76,6 +78,7 @@ class Api:
         self._ids = ids
         self._closing = closing
         self._mute_engines = mute_engines
+        self._tape = tape
 
     def routes(self) -> list[Route]:
         """Everything under /v1."""
@@ -87,11 +90,11 @@ class Api:
             ("GET", one + "/events", self._events),
             ("GET", "/v1/events", self._all_events),
             ("GET", one + "/transcript", self._transcript),
-            ("POST", one + "/hangup", self._hang_up),
-            ("POST", one + "/say", self._say),
-            ("POST", one + "/dtmf", self._press),
-            ("POST", one + "/transfer", self._transfer),
-            ("POST", one + "/instructions", self._instruct),
+            ("POST", one + "/hangup", self._taped(self._hang_up)),
+            ("POST", one + "/say", self._taped(self._say)),
+            ("POST", one + "/dtmf", self._taped(self._press)),
+            ("POST", one + "/transfer", self._taped(self._transfer)),
+            ("POST", one + "/instructions", self._taped(self._instruct)),
             ("GET", "/v1/agents", self._list_agents),
         ]
         by_path: dict[str, dict[str, Handler]] = {}
@@ -101,6 +104,22 @@ class Api:
             *(Route(path, _by_method(by), methods=[*by]) for path, by in by_path.items()),
             Route("/v1/agents/schema", _agent_schema, methods=["GET"]),
         ]
+
+    def _taped(self, act: Handler) -> Handler:
+        """What is done to a recorded call belongs to its cassette."""
+
+        tape = self._tape
+        if tape is None:
+            return act
+
+        async def handle(request: Request) -> Response:
+            came = tape.stamp()
+            response = await act(request)
+            body: bytes = getattr(request.state, "body", b"")
+            tape.asked(came, request.method, request.url.path, body, response)
+            return response
+
+        return handle
 
     # Reading -----------------------------------------------------------------------------------
 

@@ -67,6 +67,8 @@ class Guard:
     async def read(self, request: Request, model: type[Body]) -> tuple[Body, bytes]:
         """The JSON body, and its bytes. Refused for anything else than the model wants.
 
+        The bytes are also in `request.state.body`, for who comes after the handler.
+
         The media type is insisted on because a foreign page may post plain text, but not JSON.
         """
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -76,6 +78,7 @@ class Guard:
             body = await read_body(request, max_bytes=self._max_body_bytes)
         except BodyTooLong as too_long:
             raise Refused(problem(413, too_long.code, too_long.detail)) from None
+        request.state.body = body
         try:
             return model.model_validate_json(body), body
         except ValidationError as invalid:

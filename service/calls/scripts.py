@@ -35,9 +35,7 @@ local function append(call_stream, all_stream, now_ms, keep, call_id, first)
 end
 
 local function write_fields(key, first, count)
-  for at = first, first + 2 * (count - 1), 2 do
-    redis.call('HSET', key, ARGV[at], ARGV[at + 1])
-  end
+  if count > 0 then redis.call('HSET', key, unpack(ARGV, first, first + 2 * count - 1)) end
 end
 """
 

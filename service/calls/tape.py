@@ -1,4 +1,4 @@
-"""Taps of the calls' slow life: webhooks and their answers, commands to carriers and theirs.
+"""Taps of the calls' slow life: webhooks, commands to carriers, what users do; and the answers.
 
 They cost one look while nothing is recorded. Nothing is decided here.
 """
@@ -10,10 +10,20 @@ from starlette.responses import Response
 
 from providers.base import HttpRequest, HttpResponse, Provider, WebhookRequest
 from service.calls.records import Event
-from service.cassettes.lines import answer_line, command_line, reply_line, webhook_line
+from service.cassettes.lines import (
+    answer_line,
+    asked_line,
+    command_line,
+    granted_line,
+    reply_line,
+    webhook_line,
+)
 from service.cassettes.recorder import Recorder, Recording
 from service.cassettes.writer import Order
 from service.core.calls import Call
+
+REFUSED = 300
+"""From this status on nothing has been done."""
 
 
 class Tape:
@@ -41,6 +51,16 @@ class Tape:
         recording.put_at(came, webhook_line, *asked, size_bytes=len(webhook.body))
         body = bytes(response.body)
         recording.put(reply_line, response.status_code, body, size_bytes=len(body))
+
+    def asked(self, came: Order, method: str, path: str, body: bytes, response: Response) -> None:
+        """What somebody did to a call then by the REST API; a refusal has done nothing."""
+        if self._recorder.idle or response.status_code >= REFUSED:
+            return
+        recording = self._recorder.named_in(path)
+        if recording is not None:
+            recording.put_at(came, asked_line, method, path, body, size_bytes=len(body))
+            answer = bytes(response.body)
+            recording.put(granted_line, response.status_code, answer, size_bytes=len(answer))
 
     def command(self, request: HttpRequest) -> Recording | None:
         """A command to a carrier; None: its call is not recorded.

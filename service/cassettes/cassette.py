@@ -14,14 +14,19 @@ from service.core.errors import ConfigError
 
 VERSION = 1
 
-Lane = Literal["webhook", "stream", "rest", "engine", "store"]
-Side = Literal["carrier", "bridge", "engine"]
+Lane = Literal["webhook", "stream", "rest", "api", "engine", "store"]
+Side = Literal["carrier", "bridge", "engine", "user"]
+"""user: whoever uses the REST API."""
 JsonObject = dict[str, Any]
 Status = Annotated[int, Meta(ge=0, le=999)]  # 0: no answer
 Signature = Literal["good", "missing", "wrong_key", "changed", "other_url", "old"]
 """How a request is signed on replay. No recorder writes others than good ones: they are put in by
 hand. changed: after it was signed; other_url: signed for another URL (Twilio); old: signed ten
 minutes ago (Telnyx). A way of forging that a carrier's signatures do not have is `wrong_key`."""
+
+
+MarksReturn = Annotated[str, Meta(pattern=r"^(lost|after-clear|late:\d{1,5}m?s)$")]
+"""Never; those that a clear returns while the next sound is playing; or each so much too late."""
 
 
 class CassetteError(ConfigError):
@@ -38,6 +43,7 @@ class Header(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     redacted: bool
     began_at: datetime | None = None  # the time of day at 0 ms
     order: JsonObject | None = None  # the body of POST /v1/calls that began an outbound call
+    marks: MarksReturn | None = None  # how the carrier returned them, if not as they were played
     audio: Literal["kept", "generated", "silenced"] | None = None  # what became of the voices
     incomplete: str | None = None  # why lines are missing; such a recording is never played
 

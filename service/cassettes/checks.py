@@ -20,6 +20,8 @@ _KINDS: dict[tuple[str, str], set[str]] = {
     ("stream", "bridge"): _MESSAGES | {"refused"},
     ("rest", "bridge"): {"request"},
     ("rest", "carrier"): {"response"},
+    ("api", "user"): {"request"},
+    ("api", "bridge"): {"response"},
     ("engine", "engine"): {"event"},
     ("engine", "bridge"): {"event"},
     ("store", "bridge"): {"event"},
@@ -36,7 +38,7 @@ class Checks:
         self._provider = header.provider
         self._at_ms = 0
         self._sure = True  # of what came before: every line so far could be read
-        self._asked = {"webhook": 0, "rest": 0}  # and not answered yet
+        self._asked = {"webhook": 0, "rest": 0, "api": 0}  # and not answered yet
         self._opened = 0  # sockets
         self._closed = {"carrier": 0, "bridge": 0}  # a socket that both close is closed by both
         self._started = self._stopped = False
@@ -78,6 +80,8 @@ class Checks:
         self._asked[line.lane] += 1
         if request.form is not None and request.json is not None:
             yield "a request has a form or json, not both"
+        if line.lane == "api" and not request.path.startswith("/v1/calls/"):
+            yield f"what is done to a call does not go to {request.path.partition('?')[0]}"
         if line.lane == "webhook" and not request.path.startswith(f"/{self._provider}/"):
             yield f"a webhook of {self._provider} does not go to {request.path.partition('?')[0]}"
 

@@ -44,6 +44,20 @@ def reply_line(at_ms: int, status: int, body: bytes) -> Line:
     return Line(at_ms=at_ms, lane="webhook", from_="bridge", response=response)
 
 
+def asked_line(at_ms: int, method: Any, path: str, body: bytes) -> Line:
+    """Somebody did something to the call by the REST API."""
+    _, parsed = _body(body)
+    request = Request(method=method, path=path, json=parsed)
+    return Line(at_ms=at_ms, lane="api", from_="user", request=request)
+
+
+def granted_line(at_ms: int, status: int, body: bytes) -> Line:
+    """What that was answered."""
+    text = body.decode(errors="replace")
+    response = Response(status, _json(text) or text)
+    return Line(at_ms=at_ms, lane="api", from_="bridge", response=response)
+
+
 def command_line(at_ms: int, method: Any, path: str, body: bytes) -> Line:
     """A REST command to the carrier."""
     form, parsed = _body(body)

@@ -9,20 +9,22 @@ from typing import Any
 from service.agents import check
 from service.agents.book import Checked
 from service.agents.lines import Fault
-from service.engines import NAMES
+from service.app import access_to_openai
+from service.engines import lacks
 from service.settings import load_or_exit
 
 
 def main(argv: list[str]) -> int:
-    """0: all files are fine, if perhaps for another version; 1: faults were printed."""
+    """0: the files are fine, even if not every engine can be used here; 1: faults were printed."""
     parser = argparse.ArgumentParser(prog="callbridge agents")
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="validate agent files")
     checking.add_argument("files", nargs="*", type=Path, metavar="FILE")
     checking.add_argument("--json", action="store_true", help="print one JSON object instead")
     arguments = parser.parse_args(argv)
-    paths: list[Path] = arguments.files or [load_or_exit().callbridge_agents]
-    checked = check(paths, engines=NAMES)
+    settings = load_or_exit()
+    paths: list[Path] = arguments.files or [settings.callbridge_agents]
+    checked = check(paths, lacks=lacks(access_to_openai(settings)))
     if not checked.files:
         print("callbridge: no agent file is in the folder CALLBRIDGE_AGENTS", file=sys.stderr)
         return 1

@@ -12,11 +12,12 @@ from redis.exceptions import RedisError
 
 from providers.base import Finding, Flow, HttpRequest, HttpResponse, Provider
 from service.agents import AgentBook
-from service.engines import NAMES
+from service.app import access_to_openai
 from service.calls.control import Control
 from service.calls.redis import open_redis, reaching_redis
 from service.clock import Clock
 from service.core.errors import ConfigError, StoreAway
+from service.engines import lacks
 from service.settings import Settings, is_loopback
 
 OLDEST_REDIS = (6, 2)
@@ -72,11 +73,11 @@ def agents(settings: Settings) -> list[Finding]:
     except ConfigError as error:
         advice = "correct the file, or CALLBRIDGE_AGENTS"
         return [Finding("fail", fault, advice) for fault in error.detail.splitlines()]
-    engines = NAMES
-    advice = f"name one that is here: {', '.join(sorted(engines))}"
+    advice = "set what is missing, or name another engine"
+    lacking = book.lacking(lacks(access_to_openai(settings)))
     return [
         Finding("ok", f"{len(book)} can be read: {', '.join(agent.name for agent in book)}"),
-        *(Finding("fail", missing, advice) for missing in book.without_engine(engines)),
+        *(Finding("fail", missing, advice) for missing in lacking),
     ]
 
 

@@ -10,6 +10,7 @@ from providers.base import Finding
 from service.agents import Agent
 from service.ai.base import Brief, Engine
 from service.ai.offline.engine import OfflineEngine
+from service.ai.offline.workers import Workers
 from service.clock import Clock, Ids
 from service.core.audio import PCM16_8K, PCMU_8K, AudioFrame, Party
 from service.core.calls import CallId
@@ -37,7 +38,7 @@ async def rehearse() -> list[Finding]:
     try:
         async with (
             asyncio.timeout(DEADLINE_S),
-            OfflineEngine(Ids(Clock()).new, workers=1) as engine,
+            OfflineEngine(Ids(Clock()).new, staff=Workers(1)) as engine,
         ):
             spoken = await engine.synthesise(SENTENCE)
             heard = await understood(engine, _on_a_line(spoken.pcm))

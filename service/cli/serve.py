@@ -6,6 +6,7 @@ Told to stop, it first takes no more calls and waits for the live ones (CALLBRID
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from providers.catalog import catalog
-from service import logs
+from service import logs, traces
 from service.app import create_app, reach_store
 from service.cli.workers import run_workers
 from service.core.errors import BridgeError, ConfigError
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
     arguments = _parse(argv)
     settings = load_or_exit()
     logs.configure(settings.callbridge_log_format)
+    traces.configure(os.environ)
     try:
         check_listen(settings, host=arguments.host, workers=arguments.workers)
         asyncio.run(reach_store(settings))

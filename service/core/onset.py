@@ -123,7 +123,7 @@ class EchoFloor:
             if not self._tail:
                 self._expect()
             return
-        self._most = max(self._most, level)
+        self._most = max(self._most, min(level, _ECHO_MOST))
         self._unknown -= self._unknown > 0
         self._blocks += 1
         if self._blocks == _ECHO_BLOCKS:

@@ -147,19 +147,18 @@ class Speaking:
 
     def close_heard(self, now_ms: int) -> list[Command]:
         """The turns that have been heard to their end."""
-        commands: list[Command] = []
-        for turn in [*self._turns.values()]:
-            if turn.made and self._playout.heard_ms(turn.turn_id, now_ms) >= turn.made_ms:
-                commands.append(self._close(turn, turn.made_ms, now_ms))
-        return commands
+        heard = [
+            turn
+            for turn in self._turns.values()
+            if turn.made and self._playout.heard_ms(turn.turn_id, now_ms) >= turn.made_ms
+        ]
+        return [note for turn in heard for note in self._close(turn, turn.made_ms, now_ms)]
 
     def cut(self, now_ms: int) -> list[Command]:
         """The line is gone: what was not heard will not be."""
-        turns = [*self._turns.values()]
-        commands: list[Command] = [
-            self._close(turn, self._playout.heard_ms(turn.turn_id, now_ms), now_ms)
-            for turn in turns
-        ]
+        commands: list[Command] = []
+        for turn in [*self._turns.values()]:
+            commands += self._close(turn, self._playout.heard_ms(turn.turn_id, now_ms), now_ms)
         self._playout.clear(now_ms)
         return commands
 
@@ -172,7 +171,7 @@ class Speaking:
             if turn.turn_id not in self._kept:
                 commands.append(Interrupt(turn.turn_id, heard_ms, turn.heard_text(heard_ms)))
             told = {"turn_id": turn.turn_id, "heard_ms": heard_ms}
-            commands += [self._close(turn, heard_ms, now_ms), Note("agent.interrupted", told)]
+            commands += [*self._close(turn, heard_ms, now_ms), Note("agent.interrupted", told)]
         self._playout.clear(now_ms)
         return commands
 
@@ -213,9 +212,12 @@ class Speaking:
         left_ms = sum(t.made_ms - self._playout.heard_ms(t.turn_id, now_ms) for t in turns)
         self._audible.made(left_ms, now_ms)
 
-    def _close(self, turn: AgentTurn, heard_ms: int, now_ms: int) -> Note:
+    def _close(self, turn: AgentTurn, heard_ms: int, now_ms: int) -> list[Note]:
+        """What is to be written down of it; nothing of a turn in which nothing was said."""
         del self._turns[turn.turn_id]
         self._kept.discard(turn.turn_id)
+        if not turn.made_ms and not turn.text:
+            return []
         data = turn.record(
             heard_ms,
             now_ms,
@@ -223,4 +225,4 @@ class Speaking:
             first_mark_ms=self._playout.first_mark_ms(turn.turn_id),
         )
         self._memory.add("agent", data["heard_text"])
-        return Note("turn.agent", data)
+        return [Note("turn.agent", data)]

@@ -141,6 +141,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 _TOLERANCES = {
     "webhook": "webhook_ms",
     "rest": "rest_ms",
+    "api": "api_ms",
     "stream": "stream_ms",
     "clear": "clear_ms",
     "engine": "engine_ms",

@@ -23,6 +23,7 @@ class Tolerances(Struct, frozen=True, kw_only=True):
 
     webhook_ms: int = 120
     rest_ms: int = 120
+    api_ms: int = 120
     stream_ms: int = 120  # where sound begins, and how long it is
     clear_ms: int = 60
     engine_ms: int = 120  # what the engine is told
@@ -37,6 +38,7 @@ STRICT = Tolerances()
 EXACT = Tolerances(
     webhook_ms=0,
     rest_ms=0,
+    api_ms=0,
     stream_ms=0,
     clear_ms=0,
     engine_ms=0,
@@ -48,6 +50,7 @@ EXACT = Tolerances(
 OVER_A_NETWORK = Tolerances(
     webhook_ms=500,
     rest_ms=500,
+    api_ms=500,
     stream_ms=500,
     clear_ms=300,
     engine_ms=500,
@@ -57,7 +60,7 @@ OVER_A_NETWORK = Tolerances(
 )
 """Recognition and speech take their time there, and so does the way."""
 
-LANES: tuple[Lane, ...] = ("engine", "stream", "webhook", "rest", "store")
+LANES: tuple[Lane, ...] = ("engine", "stream", "webhook", "rest", "api", "store")
 NORMAL = 1000
 RACE_MS = 1000
 
@@ -109,9 +112,9 @@ def compare(
 
 
 def _answers(lines: Sequence[Line], lane: Lane) -> list[Deed]:
-    """The deeds of a lane; answers to webhooks say what they answer, in the order of asking."""
+    """The deeds of a lane; answers say what they answer, in the order of asking."""
     found = deeds(lines, lane)
-    if lane != "webhook":
+    if lane not in ("webhook", "api"):
         return found
     asked = [line.request for line in lines if line.lane == lane and line.request is not None]
     named = [f"answer to {request.method} {request.path.partition('?')[0]}" for request in asked]

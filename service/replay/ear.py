@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.cassettes.cassette import Header
 from service.core.audio import PCMA_8K, PCMU_8K, MediaFormat
-from service.replay.faults import Fault, Marks
+from service.replay.faults import Fault, Marks, parse
 from service.replay.watermark import stretches
 from service.twin.playback import Playback
 from service.twin.socket import Dial, Socket, SocketGone
@@ -65,6 +66,18 @@ class Heard(Struct, frozen=True):
     turn: int | None
     from_ms: int
     length_ms: int
+
+
+def marks_of(header: Header) -> list[Fault]:
+    """The carrier's own way with marks, as a fault."""
+    return [*parse(f"marks={header.marks}").faults] if header.marks else []
+
+
+def heeding(header: Header, dial: Dial) -> Dial:
+    """A dial of the cassette's carrier, which returns marks in its own way."""
+    own = marks_of(header)
+    loop = asyncio.get_running_loop()
+    return Ears(dial, own, lambda: loop.time() * 1000).dial if own else dial
 
 
 class Ears:

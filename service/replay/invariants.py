@@ -90,7 +90,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     heard: Sequence[Heard] = ()
     said: Sequence[tuple[int, EngineEvent]] = ()  # by the engine
     turns: Mapping[TurnId, int] = {}  # the engine's turns by number
-    interrupted: Sequence[tuple[int, int]] = ()  # when, and which turn
+    interrupted: Sequence[tuple[float, int]] = ()  # when, and which turn
     greets: bool = False
     dead_air_ms: int = DEAD_AIR_MS
     honest_marks: bool = True
@@ -196,15 +196,15 @@ def known_kinds(evidence: Evidence) -> Iterator[Breach]:
 
 
 def answers(evidence: Evidence) -> Iterator[Breach]:
-    """A webhook is answered, and not with our own failure while the store is there."""
+    """Who asks is answered, and not with our own failure while the store is there."""
     for line in evidence.lines:
-        if line.lane != "webhook" or line.response is None:
+        if line.lane not in ("webhook", "api") or line.response is None:
             continue
-        status = line.response.status
+        who, status = "a webhook" if line.lane == "webhook" else "a user", line.response.status
         if status == 0 and not _over(evidence.stopped_ms, line.at_ms):
-            yield Breach(line.at_ms, "answers", "a webhook was not answered")
+            yield Breach(line.at_ms, "answers", f"{who} was not answered")
         if status >= 500 and not (status == 503 and _away(evidence, line.at_ms)):
-            yield Breach(line.at_ms, "answers", f"a webhook was answered with {status}")
+            yield Breach(line.at_ms, "answers", f"{who} was answered with {status}")
 
 
 def _away(evidence: Evidence, at_ms: int) -> bool:
@@ -252,7 +252,7 @@ def no_stale_sound(evidence: Evidence) -> Iterator[Breach]:
             yield Breach(
                 round(last_ms),
                 "no stale sound",
-                f"turn {turn}, interrupted at {at_ms} ms, is heard until {last_ms:.0f} ms",
+                f"turn {turn}, interrupted at {at_ms:.0f} ms, is heard until {last_ms:.0f} ms",
             )
 
 

@@ -1,7 +1,8 @@
 """`callbridge matrix`: every fault over every cassette, each run held against the invariants.
 
-Runs go to as many processes as there are cores. Prints a row for each cassette, then every breach
-by name. 0: none, 1: some, 2: called wrongly or a cassette cannot be read.
+Runs go to as many processes as there are cores; faults that meet nothing in a call are left out.
+Prints a row for each cassette, then every breach by name. 0: none, 1: some, 2: called wrongly or a
+cassette cannot be read.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,6 +24,7 @@ from service.cassettes.files import read
 from service.core.errors import ConfigError
 from service.replay.faults import Faults, FaultsError, parse
 from service.replay.invariants import Breach, breaches
+from service.replay.meets import meets
 from service.replay.trial import try_out
 from service.settings import Settings, environment
 
@@ -57,22 +60,32 @@ EVERY_FAULT = (
 
 
 class Run(Struct, frozen=True):
-    """One cassette with some faults, and what was broken."""
+    """One cassette with some faults, and what was broken; left out: they meet nothing in it."""
 
     cassette: str
     faults: str
     breaches: tuple[Breach, ...]
     took_s: float
+    left_out: bool = False
 
 
 def play(path: Path, faults: Faults, agents: Path) -> Run:
     """One run."""
     began_s = time.perf_counter()
     try:
-        found = breaches(try_out(read(path), faults, agents=agents))
+        cassette = _read(path)
+        if not meets(cassette, faults):
+            return Run(_name(path), str(faults), (), 0.0, left_out=True)
+        found = breaches(try_out(cassette, faults, agents=agents))
     except Exception as crash:  # the other runs are to be made all the same
         found = [Breach(0, "it runs", f"{type(crash).__name__}: {crash}")]
     return Run(_name(path), str(faults), tuple(found), time.perf_counter() - began_s)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path) -> Cassette:
+    """Every fault in turn has the same file."""
+    return read(path)
 
 
 def play_all(
@@ -117,17 +130,20 @@ def report(
     if not as_json:
         _print_legend(faults)
     broken: list[Run] = []
+    left_out = 0
     runs = play_all(paths, faults, agents=agents, jobs=jobs)
     for _ in paths:
         row = [*itertools.islice(runs, len(faults))]
         broken += [run for run in row if run.breaches]
+        left_out += sum(run.left_out for run in row)
         print(*(map(_as_json, row) if as_json else [_row(row)]), sep="\n", flush=True)
     if not as_json:
-        count = len(paths) * len(faults)
+        count = len(paths) * len(faults) - left_out
         took_s = time.perf_counter() - began_s
         print(*map(_in_full, broken), sep="\n", end="\n" if broken else "")
-        runs_made = f"{count} run{'s' if count > 1 else ''}"
-        print(f"{runs_made}, {len(broken)} with a breach, in {took_s:.0f} s")
+        runs_made = f"{count} run{'' if count == 1 else 's'}"
+        rest = f"; {left_out} left out, whose faults meet nothing in the call" if left_out else ""
+        print(f"{runs_made}, {len(broken)} with a breach, in {took_s:.0f} s{rest}")
     return FAILED if broken else FINE
 
 
@@ -205,9 +221,15 @@ def _column(number: int) -> str:
 
 
 def _row(row: Sequence[Run]) -> str:
-    """A dot for each run that was fine, else the letter of its faults."""
-    marks = "".join(_column(at) if run.breaches else "." for at, run in enumerate(row))
+    """A dot for each run that was fine, a dash for one that was left out, else its letter."""
+    marks = "".join(_mark(at, run) for at, run in enumerate(row))
     return f"{marks}  {row[0].cassette}"
+
+
+def _mark(number: int, run: Run) -> str:
+    if run.breaches:
+        return _column(number)
+    return "-" if run.left_out else "."
 
 
 def _in_full(run: Run) -> str:
@@ -223,5 +245,6 @@ def _as_json(run: Run) -> str:
             "faults": run.faults,
             "breaches": found,
             "took_s": round(run.took_s, 3),
+            "left_out": run.left_out,
         }
     )

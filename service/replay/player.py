@@ -101,7 +101,7 @@ class Player:
         for line in self._cassette.lines:
             if _is_answer(line):
                 due += 1
-            elif line.from_ == "carrier" and line.lane != "rest":
+            elif line.from_ in ("carrier", "user") and line.lane != "rest":
                 await self._sleep_until(line.at_ms)
                 if self._done + self._given_up < due:
                     await self._catch_up(due)
@@ -144,7 +144,9 @@ class Player:
         await asyncio.sleep(SETTLE_S)
 
     async def _perform(self, line: Line) -> None:
-        if line.request is not None:
+        if line.request is not None and line.lane == "api":
+            self._start(self._ask(self._today(line.request)))
+        elif line.request is not None:
             self._start(self._send_webhook(self._asking(self._today(line.request))))
         elif line.open is not None:
             await self._open(line.open)
@@ -189,6 +191,14 @@ class Player:
     async def _place(self, order: JsonObject) -> None:
         answer = await self._http.post("/v1/calls", json=order)
         self._names.learn(answer.text)
+
+    async def _ask(self, request: Request) -> None:
+        try:
+            answer = await self._http.request(request.method, request.path, json=request.json)
+            response = Response(answer.status_code, answer.text)
+        except httpx.TransportError:
+            response = Response(NO_ANSWER, "")
+        self._log("api", response=response)
 
     async def _send_webhook(self, request: Request) -> None:
         url = self._public_url + request.path
@@ -368,5 +378,5 @@ class _MediaLine:
 
 
 def _is_answer(line: Line) -> bool:
-    """What the carrier waits for: an answer to a webhook, or a command."""
-    return line.from_ == "bridge" and line.lane in ("webhook", "rest")
+    """What the others wait for: an answer to a webhook or to a user, or a command."""
+    return line.from_ == "bridge" and line.lane in ("webhook", "rest", "api")

@@ -16,19 +16,17 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.agents import AgentBook
-from service.ai.base import Engine
-from service.ai.loopback import LoopbackEngine
 from service.cassettes.cassette import Cassette, Line
-from service.clock import Clock, Ids
 from service.replay.carrier import RecordedCarrier
+from service.replay.ear import heeding
+from service.replay.engines import engines_for
 from service.replay.hands import TelnyxHand, TwilioHand
 from service.replay.player import Hand, Player
 from service.replay.recorded_engine import RecordedEngine, needs_no_engine
 from service.replay.stage import (
     AUTH_TOKEN,
-    EPOCH,
     PUBLIC_URL,
+    SEED,
     TELNYX_SEED,
     inside,
     only_errors_logged,
@@ -38,8 +36,6 @@ from service.replay.stage import (
 from service.replay.virtual import VirtualLoop
 from service.twin.socket import dial_app, dial_network
 from service.twin.telnyx_webhooks import Webhooks
-
-SEED = 1
 
 
 def play_inside(
@@ -57,7 +53,7 @@ def play_inside(
     recorded = engine == "recorded" and needs_no_engine(cassette.lines)
     loop = asyncio.SelectorEventLoop if real_time else VirtualLoop
     with only_errors_logged(), asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(_play_inside(cassette, agents, recorded=recorded))
+        return runner.run(_play_inside(cassette, agents, recorded=recorded, real_time=real_time))
 
 
 def play_outside(
@@ -67,21 +63,23 @@ def play_outside(
     return asyncio.run(_play_outside(cassette, url, listener, env))
 
 
-async def _play_inside(cassette: Cassette, agents: Path, *, recorded: bool) -> list[Line]:
+async def _play_inside(
+    cassette: Cassette, agents: Path, *, recorded: bool, real_time: bool
+) -> list[Line]:
     carrier = LateCarrier()
     engine = RecordedEngine(cassette.lines) if recorded else None
     service = open_service(
         agents=agents,
         carriers=carrier,
         chance=random.Random(SEED),
-        engines=_engines(cassette, agents, engine),
+        engines=engines_for(cassette, agents, engine) if engine or not real_time else None,
     )
     async with service as app, inside(app) as http:
         player = Player(
             cassette,
             hand_for(cassette, http, stage_time, auth_token=AUTH_TOKEN),
             http=http,
-            dial=dial_app(app),
+            dial=heeding(cassette.header, dial_app(app)),
             public_url=PUBLIC_URL,
         )
         carrier.app = RecordedCarrier(cassette, player.commanded)
@@ -89,22 +87,6 @@ async def _play_inside(cassette: Cassette, agents: Path, *, recorded: bool) -> l
             engine.tap = player.told_engine
         await player.play(stage_time)
     return player.lines
-
-
-def _engines(
-    cassette: Cassette, agents: Path, recorded: RecordedEngine | None
-) -> Mapping[str, Engine] | None:
-    """Who speaks; None: the service's own engines, with their processes, which take a while."""
-    if recorded is not None:
-        return recorded.under_all_names()
-    book = AgentBook(agents)
-    book.load()
-    agent = book.get(cassette.header.agent)
-    if agent is None or agent.engine != LoopbackEngine.name:
-        return None
-    ids = Ids(Clock(EPOCH), random.Random(SEED).randbytes)
-    nobody = RecordedEngine(()).under_all_names()
-    return nobody | {LoopbackEngine.name: LoopbackEngine(ids.new)}
 
 
 async def _play_outside(
@@ -118,7 +100,7 @@ async def _play_outside(
             cassette,
             hand_for(cassette, http, _now, auth_token=token),
             http=http,
-            dial=dial_network,
+            dial=heeding(cassette.header, dial_network),
             public_url=url,
         )
         carrier = RecordedCarrier(cassette, player.commanded)

@@ -29,6 +29,7 @@ REORDER = Rule("the order of frames: the reorder window", "service/core/reorder.
 PACER = Rule("the pace of outgoing sound", "service/bridge/pacer.py")
 ENGINE = Rule("what the engine said, or its conversion", "service/media/convert.py")
 TURNS = Rule("turns: what the engine is told, and when", "service/core/dialog.py")
+API = Rule("what users may do to a call", "service/calls/api.py")
 CALLS = Rule("the call table", "service/core/calls.py")
 JOURNAL = Rule("the record of the call", "service/calls/journal.py")
 
@@ -37,6 +38,7 @@ RULES = (
     (r"webhook .* status 40[13],.*|webhook .*, must be 40[13].*", SIGNATURE),
     (r"webhook .*", ANSWER),
     (r"rest .*", COMMAND),
+    (r"api .*", API),
     (r"stream refused.*", TOKEN),
     (r"stream clear.*", BARGE_IN),
     (r"stream sound.*(wrong order|doubled|missing).*", REORDER),

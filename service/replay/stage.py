@@ -25,10 +25,13 @@ from service.agents import Agent, Voice
 from service.ai.base import Engine
 from service.ai.offline import speech
 from service.ai.offline.espeak import Espeak
+from service.ai.openai.access import Access
 from service.ai.spoken import Spoken
 from service.app import AroundEngine, create_app
 from service.clock import Clock, Ids
 from service.settings import Settings
+from service.standin import KEY, Script, Standin, connect, transport
+from service.tools import Tools
 from service.twin.socket import dial_app
 from service.twin.telnyx import TelnyxTwin
 from service.twin.twilio import TwilioTwin
@@ -41,6 +44,8 @@ TELNYX_KEY = "KEY-on-stage"
 TELNYX_SEED = bytes(range(32))
 TELNYX_PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 CONNECTION_ID = "1000000000000000001"
+SEED = 1
+"""Of what a replay leaves to chance."""
 
 ENVIRONMENT = {
     "CALLBRIDGE_PUBLIC_URL": PUBLIC_URL,
@@ -74,10 +79,12 @@ async def open_service(
     redis: Redis | None = None,
     around_engine: AroundEngine | None = None,
     engines: Mapping[str, Engine] | None = None,
+    openai: Access | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Starlette]:
     """The service, started, with `carriers` as all that its REST commands can reach.
 
-    `redis`, `around_engine` and `engines` as in `create_app`.
+    `redis`, `around_engine`, `engines`, `openai` and `tools` as in `create_app`.
     """
     clock = Clock(EPOCH)
     app = create_app(
@@ -89,6 +96,8 @@ async def open_service(
         around_engine=around_engine,
         engines=engines,
         own_voice=None if engines is None else _own_voice,
+        openai=openai,
+        tools=tools,
     )
     async with app.router.lifespan_context(app):
         yield app
@@ -129,16 +138,25 @@ async def open_stage(
     seed: int = 1,
     twilio: Mapping[str, Any] | None = None,
     telnyx: Mapping[str, Any] | None = None,
+    openai: Access | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Stage]:
     """The service, started, with twins that call it and that it can call.
 
     `settings` over those of the stage; `agent`: who is asked for by name when the twins call;
-    `twilio` and `telnyx`: more arguments for the twins.
+    `twilio` and `telnyx`: more arguments for the twins; `openai` and `tools` as in `create_app`.
     """
     asked = f"?agent={agent}" if agent else ""
     chance = random.Random(seed)
     carriers = _Carriers()
-    service = open_service(agents=agents, carriers=carriers, settings=settings, chance=chance)
+    service = open_service(
+        agents=agents,
+        carriers=carriers,
+        settings=settings,
+        chance=chance,
+        openai=openai,
+        tools=tools,
+    )
     async with service as app, inside(app) as http:
         dial = dial_app(app)
         on_twilio = TwilioTwin(
@@ -164,6 +182,23 @@ async def open_stage(
         )
         carriers.apps = {"twilio.stage": on_twilio.app, "telnyx.stage": on_telnyx.app}
         yield Stage(app, http, on_twilio, on_telnyx)
+
+
+@asynccontextmanager
+async def standing_in(script: Script) -> AsyncIterator[tuple[Standin, Access]]:
+    """A stand-in for OpenAI, and the way to it, without a network: what `openai` may be."""
+    standin = Standin(script)
+    access = Access(
+        key=KEY,
+        url="http://openai.stage/v1",
+        secrets={},
+        http=httpx.AsyncClient(transport=transport(standin.app)),
+        connect=connect(standin.app),
+    )
+    try:
+        yield standin, access
+    finally:
+        await standin.aclose()
 
 
 @contextmanager

@@ -294,4 +294,5 @@ def _event(line: Line) -> tuple[int, str, str]:
             f"{line.request.method} …/{path[:12]}: {line.at_ms / 1000:.3f} s",
         )
     status = line.response.status if line.response is not None else ""
-    return line.at_ms, line.lane, f"{status}: answer to a webhook, {line.at_ms / 1000:.3f} s"
+    who = "user" if line.lane == "api" else "webhook"
+    return line.at_ms, line.lane, f"{status}: answer to a {who}, {line.at_ms / 1000:.3f} s"

@@ -26,7 +26,8 @@ from service.core.calls import Call, CallState
 from service.core.errors import UnknownCall
 from service.replay.carrier import RecordedCarrier
 from service.replay.disturb import disturb, is_frame
-from service.replay.ear import Ears
+from service.replay.ear import Ears, marks_of
+from service.replay.engines import engines_for
 from service.replay.faults import (
     EngineTrouble,
     Fault,
@@ -39,18 +40,26 @@ from service.replay.faults import (
 )
 from service.replay.invariants import DEAD_AIR_MS, STALLED_MS, Entry, Evidence, Left
 from service.replay.player import Player
-from service.replay.playing import SEED, LateCarrier, hand_for
+from service.replay.playing import LateCarrier, hand_for
 from service.replay.recorded_engine import RecordedEngine, needs_no_engine
 from service.replay.stage import (
     AUTH_TOKEN,
     EPOCH,
     PUBLIC_URL,
+    SEED,
     inside,
     only_errors_logged,
     open_service,
     stage_time,
 )
-from service.replay.trouble import GONE_MS, READ_ONLY_MS, TroubledEngine, Witness, troubled_redis
+from service.replay.trouble import (
+    GONE_MS,
+    READ_ONLY_MS,
+    TroubledEngine,
+    Witness,
+    troubled_redis,
+    whole,
+)
 from service.replay.virtual import VirtualLoop
 from service.twin.socket import Dial, Socket, UpgradeRefused, dial_app
 
@@ -69,7 +78,9 @@ def try_out(cassette: Cassette, faults: Faults, *, agents: Path) -> Evidence:
     """Play the call with these faults."""
     disturbed = disturb(cassette, faults)
     with only_errors_logged(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Trial(disturbed, faults.faults, agents).run())
+        return runner.run(
+            _Trial(disturbed, (*faults.faults, *marks_of(cassette.header)), agents).run()
+        )
 
 
 class _Trial:
@@ -82,7 +93,7 @@ class _Trial:
         self._carrier = LateCarrier()
         self._began_s: float | None = None
         self._began_at = EPOCH
-        self._witness = Witness(self._now_ms)
+        self._witness = Witness(self._exact_ms)
         self._told_to_stop = asyncio.Event()
         self._stopped_ms: int | None = None
         self._store = CallStore(
@@ -104,14 +115,14 @@ class _Trial:
     async def _serve(self, ready: "asyncio.Future[Starlette]") -> None:
         lines = self._cassette.lines
         recorded = needs_no_engine(lines) or not any(map(is_frame, lines))  # or nothing to hear
-        engine = RecordedEngine(self._cassette.lines)
+        engine = RecordedEngine(lines) if recorded else None
         service = open_service(
             agents=self._agents,
             carriers=self._carrier,
             chance=random.Random(SEED),
             redis=troubled_redis(self._server, self._faults, self._now_ms),
             around_engine=self._around,
-            engines=engine.under_all_names() if recorded else None,
+            engines=engines_for(self._cassette, self._agents, engine),
         )
         async with service as app:
             ready.set_result(app)
@@ -123,16 +134,18 @@ class _Trial:
 
     def _now_ms(self) -> int:
         """Since the call began; before that, negative."""
-        if self._began_s is None:
-            return -1
-        return int((asyncio.get_running_loop().time() - self._began_s) * 1000 + 1e-6)
+        return -1 if self._began_s is None else whole(self._exact_ms())
+
+    def _exact_ms(self) -> float:
+        """The same to the microsecond: in which order things happen of which one is the cause."""
+        return (asyncio.get_running_loop().time() - (self._began_s or 0.0)) * 1000
 
     async def _play(self, app: Starlette, serving: "asyncio.Task[None]") -> Evidence:
         door = _Door(serving)
         before = {*asyncio.all_tasks()}
         self._began_s = asyncio.get_running_loop().time()
         self._began_at = stage_time()
-        ears = Ears(door.dial(dial_app(app)), self._faults, self._now_ms)
+        ears = Ears(door.dial(dial_app(app)), self._faults, self._exact_ms)
         stopping = [asyncio.create_task(self._stop_at(f.at_ms), name="replay") for f in self._stops]
         async with (
             inside(app) as service,

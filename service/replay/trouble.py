@@ -42,20 +42,25 @@ GONE_MS, READ_ONLY_MS = 1500, 500
 _WRITES = re.compile(rb"\r\n(?:EVALSHA|EVAL|SET|SADD|DEL|ZADD|XADD|HSET|PEXPIRE)\r\n")
 
 
-class Witness:
-    """What the engine said and was told. `now_ms`: since the call began."""
+def whole(exact_ms: float) -> int:
+    """The millisecond that has begun."""
+    return int(exact_ms + 1e-6)
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        self.now_ms = now_ms
+
+class Witness:
+    """What the engine said and was told. `exact_ms`: since the call began, to the microsecond."""
+
+    def __init__(self, exact_ms: Callable[[], float]) -> None:
+        self.exact_ms = exact_ms
         self.turns: dict[TurnId, int] = {}  # numbered from 1, in the order begun
         self.said: list[tuple[int, EngineEvent]] = []
-        self.interrupted: list[tuple[int, int]] = []  # when, and which turn by its number
+        self.interrupted: list[tuple[float, int]] = []  # when, and which turn by its number
         self.greets = False
 
     def told(self, command: EngineCommand) -> None:
         """The bridge told the engine this."""
         if isinstance(command, Interrupt) and command.turn_id in self.turns:
-            self.interrupted.append((self.now_ms(), self.turns[command.turn_id]))
+            self.interrupted.append((self.exact_ms(), self.turns[command.turn_id]))
 
 
 class TroubledEngine:
@@ -135,7 +140,7 @@ class TroubledTalk:
             self._made[event.turn_id] = position + len(event.frame.data)
             frame = marked(event.frame, witness.turns[event.turn_id], position)
             event = TurnAudio(event.turn_id, frame)
-        witness.said.append((witness.now_ms(), event))
+        witness.said.append((whole(witness.exact_ms()), event))
         self._emit(event)
 
     def _keep(self, event: TurnStarted | TurnText | TurnAudio | TurnEnded) -> None:

@@ -6,6 +6,7 @@ samples on unchanged; after a conversion it is gone, and what was said is only k
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -13,6 +14,10 @@ from service.core.audio import AudioFrame, Encoding, MediaFormat
 
 _MAGIC = b"\xc5\x3a\x91"
 _CELL_BYTES = 8  # a millisecond of G.711
+_WRAPS_MS = 1 << 24
+_BLOCK_MS = 256
+BLOCKS_KEPT = 2048
+"""Two kilobytes each; every run of a matrix has the same turns."""
 MOST_TURNS = 255
 _MARKABLE = {Encoding.PCMU, Encoding.PCMA}
 
@@ -37,8 +42,9 @@ def marked(frame: AudioFrame, turn: int, position: int) -> AudioFrame:
         return frame
     first = position // _CELL_BYTES
     last = (position + len(frame.data)) // _CELL_BYTES
-    cells = b"".join(_cell(turn, ms) for ms in range(first, last + 1))
-    skipped = position - first * _CELL_BYTES
+    blocks = range(first // _BLOCK_MS, last // _BLOCK_MS + 1)
+    cells = b"".join(_block(turn, number) for number in blocks)
+    skipped = position - blocks[0] * _BLOCK_MS * _CELL_BYTES
     data = cells[skipped : skipped + len(frame.data)]
     return AudioFrame(data, frame.format, frame.start_ms, frame.duration_ms, frame.party)
 
@@ -46,35 +52,42 @@ def marked(frame: AudioFrame, turn: int, position: int) -> AudioFrame:
 def stretches(data: bytes) -> Iterator[Stretch]:
     """The turns in a piece of sound; what lies between them belongs to none."""
     at = 0
-    open_: Stretch | None = None
-    while True:
-        found = data.find(_MAGIC, at)
-        cell = data[found : found + _CELL_BYTES] if found >= 0 else b""
-        if found >= 0 and not _is_cell(cell):
+    while (found := data.find(_MAGIC, at)) >= 0:
+        cell = data[found : found + _CELL_BYTES]
+        if not _is_cell(cell):
             at = found + 1
             continue
-        end = found if found >= 0 else len(data)
-        behind = open_ is not None and end == open_.at + open_.length_ms * _CELL_BYTES
-        if open_ is not None and (found < 0 or not behind or not _goes_on(open_, cell)):
-            yield open_
-            open_ = None
-        if found < 0:
-            return
         turn, ms = cell[3], int.from_bytes(cell[4:7], "big")
-        if open_ is None:
-            open_ = Stretch(found, turn, ms, 1)
+        length_ms = _in_a_row(data, found, turn, ms)
+        yield Stretch(found, turn, ms, length_ms)
+        at = found + length_ms * _CELL_BYTES
+
+
+def _in_a_row(data: bytes, at: int, turn: int, ms: int) -> int:
+    """How many milliseconds follow each other from this one on: a block at once where it can be."""
+    count = 1
+    while True:
+        begin = at + count * _CELL_BYTES
+        block, cell = divmod(ms + count, _BLOCK_MS)
+        expected = _block(turn, block)[cell * _CELL_BYTES :]
+        there = data[begin : begin + len(expected)]
+        whole = len(there) // _CELL_BYTES
+        if whole and expected.startswith(there[: whole * _CELL_BYTES]):
+            count += whole
+        elif whole and expected.startswith(there[:_CELL_BYTES]):
+            count += 1
         else:
-            open_ = Stretch(open_.at, turn, open_.from_ms, open_.length_ms + 1)
-        at = found + _CELL_BYTES
+            return count
 
 
-def _goes_on(stretch: Stretch, cell: bytes) -> bool:
-    ms = int.from_bytes(cell[4:7], "big")
-    return cell[3] == stretch.turn and ms == stretch.from_ms + stretch.length_ms
+@lru_cache(maxsize=BLOCKS_KEPT)
+def _block(turn: int, number: int) -> bytes:
+    first_ms = number * _BLOCK_MS
+    return b"".join(_cell(turn, ms) for ms in range(first_ms, first_ms + _BLOCK_MS))
 
 
 def _cell(turn: int, ms: int) -> bytes:
-    said = bytes([turn]) + ms.to_bytes(3, "big")
+    said = bytes([turn]) + (ms % _WRAPS_MS).to_bytes(3, "big")
     return _MAGIC + said + bytes([sum(said) % 251])
 
 

@@ -7,12 +7,22 @@ was asked of it. It knows no clock but the event loop's, so it runs on virtual t
 import random
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from service.standin.desk import Desk
+from service.standin.desk import Desk, Watch
 from service.standin.faults import Faults
-from service.standin.http import Entrance, complete_chat, list_models, speak, transcribe
+from service.standin.http import (
+    Entrance,
+    complete_chat,
+    list_models,
+    speak,
+    transcribe,
+    unknown_url,
+)
+from service.standin.realtime.endpoint import RealtimeEntrance
+from service.standin.realtime.session import Session
 from service.standin.record import Request
 from service.standin.refusals import Refused
 from service.standin.script import Script
@@ -24,7 +34,8 @@ KEY = "sk-standin"
 class Standin:
     """One server; `aclose` ends its voice, unless that is shared.
 
-    `key` None: any key will do. `chance` makes the sizes of what comes in pieces.
+    `key` None: none is needed. `chance` makes the sizes of what comes in pieces. `watch` is told
+    of each request, and of what is refused.
     """
 
     def __init__(
@@ -34,11 +45,17 @@ class Standin:
         key: str | None = KEY,
         chance: random.Random | None = None,
         voice: Voice | None = None,
+        watch: Watch = lambda _what: None,
     ) -> None:
         self._voice = voice or Voice()
         self._shares_voice = voice is not None
-        self._desk = Desk(script, key, chance or random.Random(0), self._voice)
-        self.app: ASGIApp = Starlette(routes=_routes(self._desk))
+        chance = chance or random.Random(0)
+        self._desk = Desk(script, key=key, chance=chance, voice=self._voice, watch=watch)
+        self._realtime = RealtimeEntrance(self._desk)
+        self.app: ASGIApp = Starlette(
+            routes=[WebSocketRoute("/v1/realtime", self._realtime), *_routes(self._desk)],
+            exception_handlers={HTTPException: unknown_url},
+        )
 
     @property
     def requests(self) -> list[Request]:
@@ -49,6 +66,11 @@ class Standin:
     def refused(self) -> list[Refused]:
         """What broke the API's rules; faults of the script are not among it."""
         return self._desk.refused
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All Realtime sessions, in order: what was sent there, the conversation, the memory."""
+        return self._realtime.sessions
 
     @property
     def heard(self) -> list[str]:

@@ -4,8 +4,7 @@ https://platform.openai.com/docs/api-reference/chat
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from openai.types.chat.completion_create_params import (
@@ -13,6 +12,7 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 
+from service.standin.functions import as_text, check_function
 from service.standin.model import Line
 from service.standin.refusals import Refusal
 from service.standin.script import Answer, Delays
@@ -22,7 +22,6 @@ from service.standin.sound import pieces
 _STREAMED = Shape(CompletionCreateParamsStreaming)
 _WHOLE = Shape(CompletionCreateParamsNonStreaming)
 _ARGUMENTS_PIECE = 12
-_FINISH = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
 def check(body: Any) -> dict[str, Any]:
@@ -31,6 +30,9 @@ def check(body: Any) -> dict[str, Any]:
     checked: dict[str, Any] = shape.check(body)
     _check_messages(checked["messages"])
     _check_numbers(checked)
+    for number, tool in enumerate(checked.get("tools") or ()):
+        if tool["type"] == "function":
+            check_function(tool["function"], f"tools[{number}].function")
     if checked.get("stream_options") is not None and not checked.get("stream"):
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise Refusal(message, param="stream_options")
@@ -122,8 +124,12 @@ def _text(content: Any) -> str:
     return " ".join(part["text"] for part in content if part.get("type") == "text")
 
 
-def tool_calls(answer: Answer, new_id: Any) -> list[dict[str, Any]]:
-    """The answer's calls, as the API tells of them."""
+def tool_calls(
+    answer: Answer, body: Mapping[str, Any], new_id: Callable[[str], str]
+) -> list[dict[str, Any]]:
+    """The answer's calls, as the API tells of them; none where none may be called."""
+    if not body.get("tools") or body.get("tool_choice") == "none":
+        return []
     return [
         {
             "id": new_id("call"),
@@ -132,11 +138,6 @@ def tool_calls(answer: Answer, new_id: Any) -> list[dict[str, Any]]:
         }
         for call in answer.calls
     ]
-
-
-def as_text(arguments: dict[str, Any] | str) -> str:
-    """Arguments as a model writes them."""
-    return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def whole(head: dict[str, Any], answer: Answer, calls: list[dict[str, Any]]) -> dict[str, Any]:
@@ -148,7 +149,12 @@ def whole(head: dict[str, Any], answer: Answer, calls: list[dict[str, Any]]) -> 
     }
     if calls:
         message["tool_calls"] = calls
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": _finish(answer, calls),
+    }
     return head | {"object": "chat.completion", "choices": [choice], "usage": _usage(answer)}
 
 
@@ -168,7 +174,7 @@ async def streamed(
         if number:
             await asyncio.sleep(delays.token_ms / 1000)
         yield rest | {"choices": [_delta(delta)]}
-    yield rest | {"choices": [_delta({}, _finish(answer))]}
+    yield rest | {"choices": [_delta({}, _finish(answer, calls))]}
     if usage:
         yield rest | {"choices": [], "usage": _usage(answer)}
 
@@ -190,8 +196,8 @@ def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _finish(answer: Answer) -> str:
-    return "tool_calls" if answer.calls and answer.ends == "stop" else _FINISH[answer.ends]
+def _finish(answer: Answer, calls: list[dict[str, Any]]) -> str:
+    return "tool_calls" if calls and answer.ends == "stop" else answer.ends
 
 
 def _usage(answer: Answer) -> dict[str, Any]:

@@ -5,18 +5,21 @@ import itertools
 import random
 import secrets
 from collections import Counter
+from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 
-from service.core.audio import PCM16_8K, MediaFormat
+from service.core.audio import MediaFormat
 from service.standin.catalog import MODELS, Kind
 from service.standin.faults import Faults
 from service.standin.hearing import Hearing
 from service.standin.record import Request
 from service.standin.refusals import Refusal, Refused, unknown_model
 from service.standin.script import Script, Stage
-from service.standin.sound import Made, converted
+from service.standin.sound import Made
 from service.standin.voice import Voice
+
+Watch = Callable[[Request | Refused], None]
 
 _RECORDED_MOST = 10_000
 _PACE_LEAST, _PACE_MOST = 80, 450
@@ -27,7 +30,13 @@ class Desk:
     """One per stand-in."""
 
     def __init__(
-        self, script: Script, key: str | None, chance: random.Random, voice: Voice
+        self,
+        script: Script,
+        *,
+        key: str | None,
+        chance: random.Random,
+        voice: Voice,
+        watch: Watch,
     ) -> None:
         self.script = script
         self.chance = chance
@@ -35,14 +44,15 @@ class Desk:
         self.hearing = Hearing(script, voice)
         self.requests: list[Request] = []
         self.refused: list[Refused] = []
+        self._watch = watch
         self._voice = voice
         self._key = key
         self._counts: Counter[Stage] = Counter()
         self._ids = itertools.count(1)
 
     def new_id(self, prefix: str) -> str:
-        """An id like OpenAI's, in the order of their making."""
-        return f"{prefix}_{next(self._ids):06d}{self.chance.getrandbits(48):012x}"
+        """A fresh id, in the order of their making; chance is for sizes alone."""
+        return f"{prefix}_{next(self._ids):018d}"
 
     def enter(self, at: Stage, connection: HTTPConnection) -> Request:
         """Write down that somebody came."""
@@ -57,17 +67,20 @@ class Desk:
             headers=headers,
             came_s=asyncio.get_running_loop().time(),
         )
+        self._watch(request)
         if len(self.requests) < _RECORDED_MOST:
             self.requests.append(request)
         return request
 
     def admit(self, connection: HTTPConnection) -> None:
-        """Refusal when they do not bring the key."""
+        """Refusal when they do not bring the key; without one, everybody comes in."""
+        if self._key is None:
+            return
         kind, _, key = connection.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not key:
             message = "You didn't provide an API key. Use an Authorization header: Bearer KEY."
             raise Refusal(message, status=401)
-        if self._key is not None and not secrets.compare_digest(key.encode(), self._key.encode()):
+        if not secrets.compare_digest(key.encode(), self._key.encode()):
             message = "Incorrect API key provided."
             raise Refusal(message, status=401, code="invalid_api_key")
 
@@ -78,8 +91,10 @@ class Desk:
 
     def refuse(self, at: str, refusal: Refusal) -> None:
         """Write down what was not done."""
+        refused = Refused(at, refusal.code, refusal.param, refusal.message)
+        self._watch(refused)
         if len(self.refused) < _RECORDED_MOST:
-            self.refused.append(Refused(at, refusal.code, refusal.param, refusal.message))
+            self.refused.append(refused)
 
     async def speak(
         self, text: str, audio_format: MediaFormat, *, voice: str, speed: float = 1.0
@@ -88,6 +103,5 @@ class Desk:
         if not text.strip():
             return Made(text, b"", audio_format, ())
         pace = round(self.script.sound.words_per_minute * speed)
-        spoken = await self._voice.say(text, voice, min(max(pace, _PACE_LEAST), _PACE_MOST))
-        data = converted(spoken.pcm, PCM16_8K, audio_format)
-        return Made(text, data, audio_format, spoken.words)
+        pace = min(max(pace, _PACE_LEAST), _PACE_MOST)
+        return await self._voice.make(text, voice, pace, audio_format)

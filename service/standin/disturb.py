@@ -4,18 +4,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive
 
 from service.standin.refusals import told
 from service.standin.script import Fault
-from service.standin.streamed import Cut
+from service.standin.streamed import Cut, left
 
 _PAGE = "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
 _UNKNOWN = {"id": "x", "object": "surprise", "type": "surprise.happened", "choices": []}
 
 
-async def replaced(fault: Fault | None) -> Response | None:
-    """The answer that comes instead, if one does; may never come."""
+async def replaced(fault: Fault | None, receive: Receive) -> Response | None:
+    """The answer that comes instead, if one does. It may never come: ClientDisconnect then."""
     if fault is None or fault.after:
         return None
     if fault.does == "status":
@@ -27,7 +29,8 @@ async def replaced(fault: Fault | None) -> Response | None:
     if fault.does == "empty":
         return Response(b"", 200)
     if fault.does == "stall":
-        await asyncio.Event().wait()
+        await left(receive)
+        raise ClientDisconnect
     return None
 
 

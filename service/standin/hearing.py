@@ -16,6 +16,14 @@ class Hearing:
         self._voice = voice
         self._count = 0
 
+    def of_session(self) -> "Hearing":
+        """The ears of one Realtime session, which may count its utterances by itself."""
+        if self._script.heard_by == "server":
+            return self
+        own = Hearing(self._script, self._voice)
+        own.heard = self.heard
+        return own
+
     async def understand(self, pcm: bytes) -> str:
         """The words in PCM16 at 8 kHz; empty when there are none."""
         text = self._told()

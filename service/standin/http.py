@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -49,6 +50,9 @@ class Entrance:
         except asyncio.CancelledError:
             request.end = "left"
             raise
+        except ClientDisconnect:
+            request.end = "left"
+            return
         if not isinstance(response, Streamed):
             request.status = getattr(response, "status_code", 200)
             request.end = "complete" if request.status < 400 else "refused"
@@ -59,10 +63,17 @@ class Entrance:
         try:
             self._desk.admit(came)
             made = await self._answering(self._desk, request, came, fault)
-            return await replaced(fault) or made
+            return await replaced(fault, came.receive) or made
         except Refusal as refusal:
             self._desk.refuse(self._at, refusal)
             return JSONResponse(refusal.body(), refusal.status, refusal.headers)
+
+
+async def unknown_url(came: HttpRequest, wrong: Exception) -> JSONResponse:
+    """The answer where there is no such path, or no such method of one."""
+    status = wrong.status_code if isinstance(wrong, HTTPException) else 404
+    refusal = Refusal(f"Invalid URL ({came.method} {came.url.path})", status=status)
+    return JSONResponse(refusal.body(), status)
 
 
 async def list_models(
@@ -84,7 +95,7 @@ async def complete_chat(
     body = chat.check(request.body)
     desk.check_model("chat", body["model"])
     chosen = answer(desk.script, chat.lines(body))
-    calls = chat.tool_calls(chosen, desk.new_id)
+    calls = chat.tool_calls(chosen, body, desk.new_id)
     head = {
         "id": desk.new_id("chatcmpl"),
         "created": CREATED,
@@ -108,6 +119,7 @@ async def speak(desk: Desk, request: Request, came: HttpRequest, fault: Fault | 
     desk.check_model("speech", body["model"])
     voice = body["voice"] if isinstance(body["voice"], str) else ""
     made = await desk.speak(body["input"], PCM16_24K, voice=voice, speed=body.get("speed", 1.0))
+    request.made = made
     as_wav = body.get("response_format") == "wav"
     sound = disturbed(_paced(desk, made, as_wav=as_wav), fault, events=False)
     return Streamed(request, sound, {"content-type": "audio/wav" if as_wav else "audio/pcm"})
@@ -142,7 +154,7 @@ async def _json(came: HttpRequest) -> Any:
     _check_length(came)
     try:
         return json.loads(await came.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refusal("We could not parse the JSON body of your request.") from None
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from service.standin.script import Stage
+from service.standin.sound import Made
 
 End = Literal["", "complete", "refused", "left", "cut"]
 """Of an answer: under way, sent to its end, an error, the client went first, cut on purpose."""
@@ -19,6 +20,7 @@ class Request(Struct):
     query: dict[str, str]
     headers: dict[str, str]  # names in small letters; without the key
     body: Any = None  # parsed: JSON, or the fields of a form
+    made: Made | None = None  # what was spoken, with the place of each word
     audio: bytes = b""  # PCM16 at 8 kHz, of a transcription
     came_s: float = 0.0  # by the loop's clock
     status: int = 0

@@ -122,6 +122,7 @@ class McpTool(_Part):
     input_schema: dict[str, Any] = {"type": "object"}
     result: Text = "ok"
     fails: bool = False
+    takes_ms: Ms = 0
 
 
 class McpServer(_Part):
@@ -152,6 +153,8 @@ class Script(_Part):
     """All of it."""
 
     heard: tuple[Text, ...] = Field(default=(), max_length=_LIST_MOST)
+    heard_by: Literal["server", "session"] = "server"
+    """Whether `heard` is one list for all, or begins anew in every Realtime session."""
     repeats: bool = False
     """`heard` begins anew at its end; else what comes then is recognised."""
     phrases: tuple[Text, ...] = Field(default=(), max_length=_LIST_MOST)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, SchemaValidator, ValidationError
 from service.standin.refusals import Refusal
 
 _KEPT = ("metadata", "serialization")
+_KINDS = ("type", "role")  # the fields that say what something is
 _TYPES = {
     dict: "an object",
     list: "an array",
@@ -70,7 +71,7 @@ def _refusal(details: Sequence[ErrorDetails], data: Any) -> Refusal:
     for detail in details:
         path, labels = _place(detail, data)
         branches[labels].append((path, detail))
-    [(path, detail), *_] = min(branches.values(), key=len)
+    [(path, detail), *_] = min(branches.values(), key=_misfit)
     if detail["type"] == "extra_forbidden":
         return Refusal(f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path)
     if detail["type"] == "missing":
@@ -84,6 +85,14 @@ def _refusal(details: Sequence[ErrorDetails], data: Any) -> Refusal:
         return Refusal(message, code="invalid_type", param=path)
     message = f"Invalid value: {str(got)[:80]!r}. {detail['msg']}."
     return Refusal(message, code="invalid_value", param=path)
+
+
+def _misfit(branch: Sequence[tuple[str, ErrorDetails]]) -> tuple[bool, int]:
+    """How little a branch fits: worst, when it is another kind of thing altogether."""
+    foreign = any(
+        detail["type"] == "literal_error" and path.endswith(_KINDS) for path, detail in branch
+    )
+    return foreign, len(branch)
 
 
 def _place(detail: ErrorDetails, data: Any) -> tuple[str, tuple[str, ...]]:

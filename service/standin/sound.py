@@ -39,8 +39,12 @@ class Made(Struct, frozen=True):
         return self.format.duration_ms(len(self.data))
 
     def heard(self, end_ms: int) -> str:
-        """The words that begin before `end_ms`."""
-        return "".join(word.text for word in self.words if word.start_ms < end_ms)
+        """The words of which half or more is sounded before `end_ms`."""
+        if end_ms >= self.duration_ms:
+            return self.text
+        ends = [*(word.start_ms for word in self.words[1:]), self.duration_ms]
+        spans = zip(self.words, ends, strict=False)
+        return "".join(word.text for word, end in spans if (word.start_ms + end) / 2 < end_ms)
 
 
 def converted(data: bytes, source: MediaFormat, target: MediaFormat) -> bytes:

@@ -29,7 +29,7 @@ class Streamed:
         """Send it all, unless the client leaves before."""
         self._request.status = 200
         sending = asyncio.create_task(self._send(send), name="stand-in answer")
-        leaving = asyncio.create_task(_left(receive), name="stand-in client")
+        leaving = asyncio.create_task(left(receive), name="stand-in client")
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -53,6 +53,7 @@ class Streamed:
         self._request.end = "complete"
 
 
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+async def left(receive: Receive) -> None:
+    """Returns when the client has left."""
+    while not (await receive())["type"].endswith(".disconnect"):
         continue

@@ -10,7 +10,9 @@ from collections import OrderedDict
 from service.ai.offline.messages import Recognise, Recognised, Said, Say
 from service.ai.offline.workers import Workers
 from service.ai.spoken import Spoken
+from service.core.audio import PCM16_8K, MediaFormat
 from service.core.errors import EngineError
+from service.standin.sound import Made, converted
 
 VOICES = {
     "alloy": ("en-us", 45),
@@ -29,7 +31,7 @@ VOICES = {
 }
 """OpenAI's voices: espeak-ng's name and pitch for each."""
 
-_KEPT_MOST = 500
+_KEPT_MOST_BYTES = 32 * 1024 * 1024
 
 
 class Voice:
@@ -39,21 +41,30 @@ class Voice:
         self._count = workers
         self._workers: Workers | None = None
         self._starting = asyncio.Lock()
-        self._kept: OrderedDict[Say, Spoken] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int, MediaFormat], Made] = OrderedDict()
+        self._kept_bytes = 0
 
     async def say(self, text: str, voice: str, words_per_minute: int) -> Spoken:
         """The sound of `text` in one of OpenAI's voices; EngineError when it cannot be made."""
         name, pitch = VOICES.get(voice, VOICES["alloy"])
-        request = Say(text, name, words_per_minute, pitch)
-        spoken = self._kept.get(request)
-        if spoken is None:
-            answer = await (await self._started()).ask(request)
-            if not isinstance(answer, Said):
-                raise EngineError("offline.worker_confused", "no sound in its answer")
-            spoken = self._kept[request] = answer.spoken
-            if len(self._kept) > _KEPT_MOST:
-                self._kept.popitem(last=False)
-        return spoken
+        workers = await self._started()
+        answer = await workers.ask(Say(text, name, words_per_minute, pitch))
+        if not isinstance(answer, Said):
+            raise EngineError("offline.worker_confused", "no sound in its answer")
+        return answer.spoken
+
+    async def make(
+        self, text: str, voice: str, words_per_minute: int, audio_format: MediaFormat
+    ) -> Made:
+        """The same in one of the API's formats; what was made lately is at hand."""
+        key = (text, voice, words_per_minute, audio_format)
+        made = self._kept.get(key)
+        if made is None:
+            spoken = await self.say(text, voice, words_per_minute)
+            data = await asyncio.to_thread(converted, spoken.pcm, PCM16_8K, audio_format)
+            made = Made(text, data, audio_format, spoken.words)
+            self._keep(key, made)
+        return made
 
     async def recognise(self, pcm: bytes, phrases: tuple[str, ...]) -> str:
         """Which of the phrases PCM16 at 8 kHz is; empty when none."""
@@ -65,6 +76,14 @@ class Voice:
         if self._workers is not None:
             await self._workers.aclose()
             self._workers = None
+
+    def _keep(self, key: tuple[str, str, int, MediaFormat], made: Made) -> None:
+        if key not in self._kept:
+            self._kept[key] = made
+            self._kept_bytes += len(made.data)
+        while self._kept_bytes > _KEPT_MOST_BYTES:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest.data)
 
     async def _started(self) -> Workers:
         if self._workers is None:  # asked first: a lock belongs to the loop it was waited for on

@@ -18,7 +18,7 @@ from service.testing.stages import Stages
 
 _PROVIDERS = ("twilio", "telnyx")
 _ENGINES = ("recorded", "live")
-_CALL: dict[str, Any] = {"agents": None, "provider": "twilio", "settings": {}}
+_CALL: dict[str, Any] = {"agents": None, "provider": "twilio", "settings": {}, "standin": None}
 _CASSETTE: dict[str, Any] = {
     "faults": "",
     "agents": None,
@@ -43,8 +43,19 @@ def phones(item: pytest.Item, stages: Stages) -> Phones:
         agents=agents_of(item, asked["agents"]),
         provider=asked["provider"],
         settings={name: str(value) for name, value in asked["settings"].items()},
+        recorded=item.config.getoption("callbridge_artifacts") is not None,
         folders=_folders(item),
+        standin=_standin(item, asked["standin"]),
     )
+
+
+def _standin(item: pytest.Item, asked: str | Path | None) -> Path | None:
+    if asked is None:
+        return None
+    try:
+        return find(asked, _folders(item))
+    except FileNotFoundError as error:
+        pytest.fail(f"no script of a stand-in: {error}", pytrace=False)
 
 
 def tell(item: pytest.Item, made: Phones) -> list[Section]:

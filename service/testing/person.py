@@ -70,7 +70,6 @@ class Person:
         self.stage = stage
         self.provider = provider
         self.agent = ""
-        self.order: dict[str, Any] | None = None  # what was posted, when the agent calls
         self.began_at = EPOCH  # the time of day of 0 ms
         self.begun: CallRecord | None = None
         self.call: dict[str, Any] = {}  # as the API shows it
@@ -116,8 +115,7 @@ class Person:
         twin.outcomes[self._number] = structs.replace(outcome, steps=self._steps)
         named = {"agent": agent} if agent else {}
         about = {"provider": self.provider, "to": self._number, "from": DIALLED}
-        self.order = {**about, **named, **order}
-        answer = await self.stage.http.post("/v1/calls", json=self.order)
+        answer = await self.stage.http.post("/v1/calls", json={**about, **named, **order})
         if not answer.is_success:
             raise CallMisused(f"the call was not placed: {answer.status_code} {answer.text}")
         await self._begin(twin.calls[answer.json()["provider_call_id"]].record)

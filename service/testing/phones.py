@@ -12,7 +12,11 @@ _FIRST_NUMBER = 14155550200
 
 
 class Phones:
-    """Makes calls. `agents`: their files' folder; `folders`: where sound files are looked for."""
+    """Makes calls. `agents`: their files' folder; `folders`: where sound files are looked for.
+
+    `recorded`: the service keeps a cassette of every call; `standin`: the script of what stands in
+    for OpenAI.
+    """
 
     def __init__(
         self,
@@ -21,11 +25,15 @@ class Phones:
         agents: Path,
         provider: Provider = "twilio",
         settings: Mapping[str, str] | None = None,
+        recorded: bool = False,
         folders: tuple[Path, ...] = (),
+        standin: Path | None = None,
     ) -> None:
         self.calls: list[ScriptedCall] = []
         self._stages = stages
-        self._order = Order(agents, tuple(sorted((settings or {}).items())))
+        self._order = Order(
+            agents, tuple(sorted((settings or {}).items())), recorded=recorded, standin=standin
+        )
         self._provider: Provider = provider
         self._folders = folders
 

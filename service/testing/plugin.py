@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from service.testing.stages import Stages
 
 _MARKERS = (
-    "callbridge(agents=None, provider='twilio', settings={}): the agent files, carrier and "
-    "settings of this test's calls",
+    "callbridge(agents=None, provider='twilio', settings={}, standin=None): the agent files, "
+    "carrier, settings and stand-in for OpenAI of this test's calls",
     "cassette(*paths, faults='', agents=None, engine='recorded', tolerances={}, compare=True): "
     "plays recorded calls (paths or globs), one test each; fails where the service does otherwise",
 )

@@ -3,12 +3,15 @@
 Time is virtual, so nothing waits. Plain functions over `Person`, which lives on the event loop.
 """
 
+import asyncio
 import operator
 from collections.abc import Coroutine
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service.cassettes.cassette import Cassette
+from service.cassettes.files import read
+from service.cassettes.recorder import LINGER_MS
 from service.testing.expectations import Expectations
 from service.testing.person import (
     DIALLED,
@@ -25,6 +28,9 @@ from service.testing.telling import conversation
 from service.twin.behaviour import Outcome, Result
 from service.twin.caller import Say
 from service.twin.record import CallRecord
+
+WRITTEN_S = LINGER_MS / 1000 + 1
+"""After a call's end, until its cassette is whole."""
 
 _KEYS = frozenset("0123456789*#ABCD")
 
@@ -174,16 +180,6 @@ class ScriptedCall:
         """Who answered, or called."""
         return self._person.agent
 
-    @property
-    def order(self) -> dict[str, Any] | None:
-        """What was posted to `/v1/calls`, when the agent called."""
-        return self._person.order
-
-    @property
-    def began_at(self) -> datetime:
-        """The time of day of 0 ms."""
-        return self._person.began_at
-
     def heard(self, words: str) -> bool:
         """Whether the caller heard the agent say these words; capitals and stops do not matter."""
         heard = " ".join(turn.heard_text for turn in self.turns if turn.who == "agent")
@@ -195,6 +191,14 @@ class ScriptedCall:
 
     def __repr__(self) -> str:
         return f"<call over {self.provider}, agent {self.agent or '?'}, {self.outcome or 'on'}>"
+
+    def recorded(self) -> Cassette | None:
+        """A call that is over as the service recorded it; None when it did not."""
+        if self._place.cassettes is None or not self.call_id:
+            return None
+        self._place.run(asyncio.sleep(WRITTEN_S))
+        written = self._place.cassettes / f"{self.provider}-{self.call_id}.jsonl.zst"
+        return read(written) if written.exists() else None
 
     def finish(self) -> None:
         """Leave nothing of the call behind."""

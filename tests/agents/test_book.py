@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.agents import AgentBook, check
+from service.agents import Agent, AgentBook, check
 from service.core.errors import ConfigError
 from tests.agents.files import SMALLEST
 
@@ -95,12 +95,20 @@ def test_a_changed_file_touches_nobody_who_holds_the_agent_already(tmp_path: Pat
     assert held.model_dump() == as_it_was
 
 
-def test_engines_that_this_version_lacks_are_named_where_they_stand(tmp_path: Path) -> None:
+def test_engines_that_cannot_be_used_are_named_where_they_stand(tmp_path: Path) -> None:
     text = "name: a\nengine: echo\nfallback:\n  - offline\n  - openai-pipeline\n"
     book = write(tmp_path, a=text)
     book.load()
-    assert book.without_engine(["echo", "offline"]) == [
-        f"{tmp_path}/a.yaml:5: warning: fallback[1]: this version cannot run openai-pipeline"
+
+    def keyless(_agent: Agent, engine: str) -> str | None:
+        return "no key" if engine == "openai-pipeline" else None
+
+    assert book.lacking(keyless) == [
+        f"{tmp_path}/a.yaml:5: warning: fallback[1]: openai-pipeline cannot be used: no key"
     ]
-    [warning] = check([tmp_path], engines=["offline", "openai-pipeline"]).warnings
+
+    def silent(_agent: Agent, engine: str) -> str | None:
+        return "no voice" if engine == "echo" else None
+
+    [warning] = check([tmp_path], lacks=silent).warnings
     assert (warning.line, warning.place) == (2, "engine")

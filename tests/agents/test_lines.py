@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.agents import check
-from service.agents.lines import Faults, read_yaml
+from service.agents.lines import Faults, content_of, read_yaml
 from tests.agents.files import faults
 
 
@@ -14,7 +14,7 @@ def read(folder: Path, text: str) -> object:
     path = folder / "x.yaml"
     path.write_text(text, encoding="utf-8")
     found = Faults(path)
-    data = read_yaml(path, found)
+    data = read_yaml(content_of(path), found)
     assert found.found() == []
     return data
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.agents import Agent, agent_schema
 from service.agents.book import agent_files
-from service.agents.lines import Faults, read_yaml
+from service.agents.lines import Faults, content_of, read_yaml
 from tests.agents.files import HERE
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,9 @@ def test_every_key_is_described() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_agent_file_of_ours_is_valid(path: Path, schema: Draft202012Validator) -> None:
     faults = Faults(path)
-    assert [error.message for error in schema.iter_errors(read_yaml(path, faults))] == []
+    assert [
+        error.message for error in schema.iter_errors(read_yaml(content_of(path), faults))
+    ] == []
     assert not faults
 
 

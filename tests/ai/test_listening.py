@@ -174,7 +174,7 @@ def test_a_sentence_is_one_turn_in_seven_voices(dbfs: float) -> None:
         at_ms, stopped = told[-1]
         assert isinstance(stopped, SpeechStopped)
         assert [type(event) for _, event in told].count(SpeechStopped) == 1
-        assert 0 <= at_ms - stopped.end_ms - 700 <= 20
+        assert 0 <= at_ms - stopped.end_ms - 600 <= 20
         assert abs(1000 + len(voice) // 16 - 330 - stopped.end_ms) <= 150
 
 

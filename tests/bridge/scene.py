@@ -102,7 +102,7 @@ class Scene:
             control=Control(self.http, {"acme": self.provider}, self.metrics),
             metrics=self.metrics,
             sentences=Sentences(_sorry),
-            tools=Tools(),
+            tools=Tools(secrets={}),
             lead_ms=200,
             reattach_ms=REATTACH_MS,
             max_call_ms=3_600_000,

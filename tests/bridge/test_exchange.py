@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from service.core.commands import PlayAudio, StartTurn
+from service.core.commands import StartTurn
 from service.core.events import SayRequested, StreamStopped, TakenOver
 from tests.bridge.scene import on_virtual_time, scene
 
@@ -46,15 +46,6 @@ async def test_a_call_that_goes_on_elsewhere_is_let_go_without_a_word(tmp_path: 
         await asyncio.sleep(1)
         assert (here.exchange.held_ids(), here.api.paths()) == ([], [])
         assert carrier.closed_with == 1000
-
-
-@on_virtual_time
-async def test_an_agent_whose_engine_is_missing_apologises(tmp_path: Path) -> None:
-    async with scene(tmp_path, engine="openai-realtime", greeting="Hi.") as here:
-        bridge, carrier = await here.live()
-        end = await here.end(bridge)
-        assert end["cause"] == "engine_failed"
-        assert any(isinstance(command, PlayAudio) for command in carrier.sent)
 
 
 @on_virtual_time

@@ -85,6 +85,12 @@ def read(folder: Path, rows: list[dict[str, Any] | str], provider: str = "twilio
         ([ours({"refused": {"status": 403}})], "line 2: refused before any socket is open"),
         ([ours(ANSWER, "webhook")], "line 2: webhook response without a request before it"),
         ([line(ANSWER, "rest")], "line 2: rest response without a request before it"),
+        ([ours(ANSWER, "api")], "line 2: api response without a request before it"),
+        ([line(WEBHOOK, "api")], "line 2: nothing in lane api is from carrier"),
+        (
+            [line(WEBHOOK, "api", "user")],
+            "line 2: what is done to a call does not go to /twilio/voice",
+        ),
         (
             [line(WEBHOOK, "webhook"), *[ours(ANSWER, "webhook")] * 2],
             "line 4: webhook response without a request before it",

@@ -39,7 +39,7 @@ def test_every_fault_is_told_with_file_and_line(
     assert "wings" in shown.err
 
 
-def test_an_engine_that_this_version_lacks_is_a_warning_with_file_and_line(
+def test_an_engine_without_its_key_is_a_warning_with_file_and_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "one.yaml").write_text(GOOD)

@@ -208,14 +208,14 @@ def test_agents_are_named(tmp_path: Path) -> None:
     assert "one, two" in only.what
 
 
-def test_an_agent_whose_engine_is_not_here_stands_in_the_way_of_its_calls(tmp_path: Path) -> None:
+def test_an_agent_whose_engine_has_no_key_stands_in_the_way_of_its_calls(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: a\nengine: openai-pipeline\ngreeting: Hello.\n")
     (tmp_path / "b.yaml").write_text("name: b\nengine: loopback\n")
     well, fault = checks.agents(settings(callbridge_agents=str(tmp_path)))
     assert (well.grade, fault.grade) == ("ok", "fail")
     assert fault.what.startswith(f"{tmp_path / 'a.yaml'}:2: ")
-    assert "openai-pipeline" in fault.what
-    assert "loopback" in fault.advice
+    assert "OPENAI_API_KEY" in fault.what
+    assert fault.advice
 
 
 def test_every_fault_of_the_agent_files_is_told(tmp_path: Path) -> None:

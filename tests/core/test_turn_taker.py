@@ -97,7 +97,7 @@ class Line:
 
 
 @pytest.mark.parametrize(
-    ("judge_ms", "within_ms"), [(0, 80), (20, 100), (40, 120), (60, 160), (None, 160)]
+    ("judge_ms", "within_ms"), [(0, 80), (20, 100), (40, 120), (60, 160), (100, 160), (None, 160)]
 )
 @pytest.mark.parametrize("audible", [False, True])
 def test_an_onset_is_told_in_time_however_slow_the_judge_is(
@@ -408,6 +408,17 @@ def test_who_is_louder_than_the_echo_is_heard() -> None:
     assert line.kinds == [SpeechSuspected]
 
 
+def test_an_echo_louder_than_assumed_is_learnt_from_the_first_burst_nobody_understood() -> None:
+    line = Line()
+    line.note(line.taker.audible(True))
+    line.sound(300).quiet(1000)
+    assert line.kinds == [SpeechSuspected, BurstEnded, SpeechDismissed]
+    line.sound(300, level=LOUD + 1000).quiet(1000)
+    assert len(line.kinds) == 3
+    line.sound(300, level=2 * LOUD)
+    assert line.kinds[3:] == [SpeechSuspected]
+
+
 def test_without_a_guard_the_echo_is_taken_for_somebody() -> None:
     line = Line(MANNERS.model_copy(update={"echo_guard": False}))
     line.note(line.taker.audible(True))
@@ -456,6 +467,14 @@ def test_time_that_begins_anew_is_followed() -> None:
     line.now_ms = 0
     line.sound(500).quiet(1000)
     assert line.told[1:] == [(720, TurnMayBeOver(500)), (1200, SpeechStopped(500))]
+
+
+def test_what_was_dismissed_is_followed_as_well_where_time_begins_anew() -> None:
+    line = interrupted(200).agent_ends().sound(100).quiet(260).reads("yeah", final=True)
+    line.now_ms = 0
+    line.quiet(400)
+    assert line.kinds[-1] is SpeechStopped
+    assert line.told[-1][0] == 300
 
 
 # Whatever comes --------------------------------------------------------------------------------

@@ -273,3 +273,14 @@ def test_a_turn_cut_into_odd_pieces_reads_as_one() -> None:
         at_byte += size
     assert pieces == marked(whole, 9, 0).data
     assert [*stretches(pieces)] == [Stretch(0, 9, 0, 200)]
+
+
+def test_what_begins_behind_a_clear_of_the_same_millisecond_is_not_stale() -> None:
+    """Two keys at once: the second cuts off what answered the first."""
+    cleared = (Cleared(500.0, 1), Sent(500.0, 1, (2,)), Cleared(500.001, 1), Sent(500.001, 1, (3,)))
+    twice = replace(
+        WELL, interrupted=[(500.0, 1), (500.001, 2)], wire=(*WELL.wire, *cleared), heard=()
+    )
+    assert "no stale sound" not in {breach.rule for breach in breaches(twice)}
+    again = replace(twice, wire=(*twice.wire, Sent(500.002, 1, (2,))))
+    assert "turn 2 is sent after the clear" in {breach.what for breach in breaches(again)}

@@ -139,14 +139,28 @@ def test_a_row_of_dots_means_that_all_went_well(capsys: pytest.CaptureFixture[st
     assert "..  telnyx/outbound-busy" in printed
 
 
+def test_a_dash_means_that_the_fault_meets_nothing_in_the_call(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["--faults", "marks=lost", "--faults", "webhooks=repeated", "--jobs", "1"]
+    assert matrix.main([str(BUSY), "--agents", str(AGENTS), *asked]) == matrix.FINE
+    printed = capsys.readouterr().out
+    assert "-.  telnyx/outbound-busy" in printed
+    assert "1 run, 0 with a breach" in printed
+    assert "1 left out" in printed
+    assert matrix.main([str(BUSY), "--agents", str(AGENTS), *asked, "--json"]) == matrix.FINE
+    runs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [run["left_out"] for run in runs] == [True, False]
+
+
 def test_a_breach_is_named_with_its_time_and_fails_the_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matrix, "try_out", _crashes)
-    asked = [str(BUSY), "--agents", str(AGENTS), "--faults", "drop=5%", "--jobs", "1"]
+    asked = [str(BUSY), "--agents", str(AGENTS), "--faults", "sigterm@1s", "--jobs", "1"]
     assert matrix.main([*asked, "--json"]) == matrix.FAILED
     [run] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert run["faults"] == "drop=5%"
+    assert run["faults"] == "sigterm@1s"
     assert run["breaches"] == [{"at_ms": 0, "rule": "it runs", "what": "RuntimeError: boom"}]
     assert matrix.main(asked) == matrix.FAILED
     assert "it runs: RuntimeError: boom" in capsys.readouterr().out

@@ -29,6 +29,7 @@ def test_the_file_that_is_named_is_there(rule: str) -> None:
         ("stream", "sound, by 200 ms", "the pace"),
         ("stream", "sound: different sound from 1.00 s to 2.00 s", "what the engine said"),
         ("store", "call.ended.outcome", "the call table"),
+        ("api", "answer to POST /v1/calls/x/say: status 409, must be 202", "what users may do"),
         ("rest", "POST /v2/calls/x/actions/answer", "commands to the carrier"),
     ],
 )

@@ -9,7 +9,8 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from service.replay import virtual
-from tests.standin.client import client_of, fault, say, standin
+from service.standin import Standin
+from tests.standin.client import client_of, fault, say, script, standin
 
 TOOL: Any = {"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}
 BOOKING: dict[str, Any] = {
@@ -92,6 +93,15 @@ async def test_a_tool_may_be_called_for_ever_and_with_arguments_that_are_no_json
             ]
 
 
+async def test_without_tools_none_is_called() -> None:
+    choices: Any = ({}, {"tools": [TOOL], "tool_choice": "none"})
+    async with client_of(standin(replies=[BOOKING])) as client:
+        for choice in choices:
+            whole: Any = await client.chat.completions.create(**say("book me in"), **choice)
+            assert whole.choices[0].message.tool_calls is None
+            assert whole.choices[0].finish_reason == "stop"
+
+
 ORPHAN = [{"role": "tool", "tool_call_id": "call_x", "content": "x"}]
 OWED = [
     {"role": "user", "content": "go"},
@@ -124,6 +134,16 @@ OWED = [
         ({"max_completion_tokens": 0}, "integer_below_min_value", "max_completion_tokens"),
         ({"tool_choice": "auto"}, None, "tool_choice"),
         ({"stream_options": {"include_usage": True}}, None, "stream_options"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "a b"}}]},
+            "invalid_value",
+            "tools[0].function.name",
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "a", "parameters": {}}}]},
+            "invalid_function_parameters",
+            "tools[0].function.parameters",
+        ),
         ({"tools": [{"type": "function"}]}, "missing_required_parameter", "tools[0].function"),
     ],
 )
@@ -235,3 +255,9 @@ def test_an_answer_takes_the_time_the_script_says_and_ends_when_the_client_leave
     came, end = virtual.run(main())
     assert came == [300, 300, 350, 400]
     assert end == "left"
+
+
+async def test_a_server_without_a_key_asks_for_none() -> None:
+    server = Standin(script(), key=None)
+    async with client_of(server, key="whatever") as client:
+        assert text_of(await chunks(client, **say("Hi"))) == "You said: Hi."

@@ -30,6 +30,11 @@ async def test_sound_comes_in_pieces_of_24_khz_pcm(voice: Voice) -> None:
     assert size % 2 == 0
     assert 500 < size / 48 < 2500
     assert server.requests[0].end == "complete"
+    made = server.requests[0].made
+    assert made is not None
+    assert made.data == b"".join(pieces)
+    assert [word.text for word in made.words] == ["Hello", " there."]
+    assert 0 < made.words[1].start_ms < made.duration_ms
 
 
 async def test_a_wav_has_a_head_and_the_same_sound(voice: Voice) -> None:

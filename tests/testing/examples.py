@@ -24,3 +24,10 @@ def cassette_tests() -> str:
     """The example that plays cassettes."""
     [text] = [text for name, text in blocks() if not name and "mark.cassette" in text]
     return text
+
+
+def standin_tests() -> tuple[str, str]:
+    """The example with a model: the stand-in's script, and the test."""
+    [script] = [text for name, text in blocks() if not name and text.startswith("# standin.yaml")]
+    [test] = [text for name, text in blocks() if not name and "callbridge(standin=" in text]
+    return script, test

@@ -1,5 +1,6 @@
 """The plugin as a user's project meets it: its own pytest run, in a folder of its own."""
 
+import json
 import subprocess
 import sys
 import wave
@@ -11,10 +12,11 @@ import pytest
 # Imported here so that the inner runs, which forget what they import, find them.
 import service.testing.asking
 import service.testing.files  # noqa: F401
+from service.cassettes.files import read
 from service.media.g711 import decode_pcmu
 from service.replay.diff import Tolerances
 from service.testing.sound import sound_of
-from tests.testing.examples import ROOT, cassette_tests, write_project
+from tests.testing.examples import ROOT, cassette_tests, standin_tests, write_project
 from tests.testing.shared import CONFTEST, STAGES
 
 SHIPPED = ("-o", f"callbridge_agents={ROOT / 'agents'}")
@@ -54,6 +56,31 @@ def run(project: pytest.Pytester, source: str = "", *arguments: str) -> pytest.R
     return project.runpytest_inprocess(*STRICT, *arguments)
 
 
+FRONT_DESK = """\
+name: front-desk
+engine: {engine}
+greeting: "Hello, Acme Dental."
+instructions: You answer the phone.
+tools: [end_call]
+"""
+
+
+@pytest.mark.parametrize("engine", ["openai-realtime", "openai-pipeline"])
+def test_the_documented_example_with_a_model_passes(project: pytest.Pytester, engine: str) -> None:
+    script, test = standin_tests()
+    (project.path / "standin.yaml").write_text(script, "utf-8")
+    (project.path / "agents/front-desk.yaml").write_text(FRONT_DESK.format(engine=engine), "utf-8")
+    run(project, f"import pytest\n\n{test}").assert_outcomes(passed=1)
+
+
+def test_a_stand_in_that_cannot_be_read_fails_in_its_own_words(project: pytest.Pytester) -> None:
+    (project.path / "bad.yaml").write_text("replise: []\n", "utf-8")
+    test = "@pytest.mark.callbridge(standin='bad.yaml')\ndef test_it(call): pass\n"
+    done = run(project, f"import pytest\n{test}")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*bad.yaml*replise*"])
+
+
 def test_the_documented_example_passes(project: pytest.Pytester) -> None:
     run(project, "", "example.py").assert_outcomes(passed=7)
 
@@ -84,9 +111,28 @@ def test_a_failed_call_is_shown_and_kept_and_goes_the_same_way_when_replayed(
     with wave.open(str(sound)) as file:
         assert file.getnchannels() == 2
         assert file.getnframes() / file.getframerate() > 3
+    lanes = {json.loads(line)["lane"] for line in cassette.read_text("utf-8").splitlines()[1:]}
+    assert lanes >= {"webhook", "stream", "engine", "store"}
     Path("cassettes").mkdir()
     cassette.rename("cassettes/greeting.jsonl")
     run(shared, cassette_tests().replace("the_greeting", "it")).assert_outcomes(passed=3)
+
+
+def test_a_failed_call_that_the_agent_placed_is_kept_with_its_order(
+    shared: pytest.Pytester,
+) -> None:
+    source = """
+        def test_a_customer(call):
+            call.ring("clinic", provider="telnyx")
+            call.listen()
+            assert call.outcome == "completed"
+        """
+    run(shared, source, "--callbridge-artifacts", "kept").assert_outcomes(failed=1)
+    [cassette, _sound] = sorted(Path("kept").iterdir())
+    kept = read(cassette)
+    assert (kept.header.title, kept.header.agent) == ("test_it.py::test_a_customer", "clinic")
+    assert kept.header.order is not None
+    assert kept.header.order["to"].startswith("+1415")
 
 
 def test_what_a_caller_waits_for_in_vain_and_what_cannot_be_are_said_plainly(
@@ -194,7 +240,7 @@ def test_markers_that_ask_for_what_cannot_be_are_said_plainly(project: pytest.Py
             "*broken/a.yaml:3: greting: *",
             "CALLBRIDGE_LEAD_MS: Input should be greater than or equal to 40",
             "provider='vonage': expected twilio or telnyx",
-            "callbridge marker: no argument setting; there are: agents, provider, settings",
+            "callbridge marker: no argument setting; there are: agents, provider, settings, standin",
             "`replay` needs a marker: @pytest.mark.cassette(*",
         ]
     )

@@ -8,10 +8,11 @@ answer that is still being made.
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from service.agents import Agent, Voice
 from service.ai.base import Brief, Emit
-from service.ai.offline.messages import Recognise, Recognised, Said, Say
+from service.ai.offline.messages import Answer, Recognise, Recognised, Request, Said, Say
 from service.ai.offline.talk import OfflineTalk
 from service.ai.offline.workers import Workers
 from service.ai.spoken import Spoken
@@ -22,14 +23,27 @@ TEXT_MOST_CHARACTERS = 4000
 _CACHED_MOST_BYTES = 16 * 1024 * 1024
 
 
+class Staff(Protocol):
+    """Whoever speaks and recognises; usually the processes of `workers.py`."""
+
+    async def start(self) -> None:
+        """Ready at once from here on; EngineError when that cannot be."""
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer to a request; EngineError when it cannot be had."""
+
+    async def aclose(self) -> None:
+        """Take no more requests."""
+
+
 class OfflineEngine:
     """Opens conversations. Used as a context, which starts and ends its worker processes."""
 
     name = "offline"
 
-    def __init__(self, new_id: Callable[[str], str], *, workers: int = WORKERS) -> None:
+    def __init__(self, new_id: Callable[[str], str], *, staff: Staff | None = None) -> None:
         self._new_id = new_id
-        self._workers = Workers(workers)
+        self._workers = staff or Workers(WORKERS)
         self._cache: OrderedDict[Say, Spoken] = OrderedDict()
         self._cached_bytes = 0
 

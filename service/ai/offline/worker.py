@@ -34,7 +34,7 @@ def main() -> None:
     espeak = Espeak()
     recogniser = Recogniser(lambda word: guess(espeak, word))
     while (request := read_request(requests)) is not None:
-        write(answers, _answer(request, espeak, recogniser))
+        write(answers, answer(request, espeak, recogniser))
 
 
 def _streams() -> tuple[IO[bytes], IO[bytes]]:
@@ -44,7 +44,8 @@ def _streams() -> tuple[IO[bytes], IO[bytes]]:
     return sys.stdin.buffer, answers
 
 
-def _answer(request: Request, espeak: Espeak, recogniser: Recogniser) -> Answer:
+def answer(request: Request, espeak: Espeak, recogniser: Recogniser) -> Answer:
+    """What a request asks for, or why it cannot be had."""
     try:
         match request:
             case Say(text, voice, words_per_minute, pitch):

@@ -88,7 +88,7 @@ class Access:
         if secret and not self._secrets.get(secret):
             raise EngineError("openai.no_key", f"CALLBRIDGE_SECRET_{secret} is not set")
         key = self._secrets[secret] if secret else self._key_for(url)
-        if not key and _is_openai(url):
+        if not key and is_openai(url):
             raise EngineError("openai.no_key", "OPENAI_API_KEY is not set")
         return Server(url, key)
 
@@ -132,10 +132,11 @@ class Access:
             yield connection
 
     def _key_for(self, url: str) -> str:
-        return self._key if _is_openai(url) or _origin(url) == _origin(self._url) else ""
+        return self._key if is_openai(url) or _origin(url) == _origin(self._url) else ""
 
 
-def _is_openai(url: str) -> bool:
+def is_openai(url: str) -> bool:
+    """Whether this is OpenAI's own server, not one that talks like it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme == "https" and (host == "api.openai.com" or host.endswith(".openai.com"))

@@ -6,7 +6,7 @@ there, so that a new session can be given it again.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from service.ai.openai_realtime import orders
 from service.ai.openai_realtime.orders import Order
@@ -197,16 +197,22 @@ class Caller:
 
     # A new session -----------------------------------------------------------------------------
 
-    def resume(self) -> Iterator[Order | str]:
-        """What a new session must be told to be where the old one was."""
-        lost = [u for u in (*self._named.values(), *self._unnamed) if not u.unwanted and u.sound]
+    def resume(self, earlier: Iterable[Utterance]) -> Iterator[Order | str]:
+        """What a new session must be told to be where the old one was.
+
+        `earlier`: of turns that are over, and whose text is not all there.
+        """
         self._named.clear()
         self._unnamed.clear()
-        for utterance in lost:
-            self._unnamed.append(utterance)
+        for utterance in (*earlier, *self._doubtful, *self.turn):
             self._commits += 1
-            yield orders.hear(utterance.sound)
-            yield orders.commit(self._commits)
+            if utterance.text:
+                utterance.item_id = f"said_{self._commits}"
+                yield orders.caller_said(utterance.text, utterance.item_id)
+            elif utterance.text is None and utterance.sound:
+                self._unnamed.append(utterance)
+                yield orders.hear(utterance.sound)
+                yield orders.commit(self._commits)
         self._streamed_bytes = 0
         if self._open:
             yield orders.hear(bytes(self._open))

@@ -7,9 +7,9 @@ from openai import AsyncOpenAI
 
 from service.agents import Agent
 from service.ai.base import Brief, Emit
+from service.ai.captions import Captions, first_weight_ms
 from service.ai.openai.access import Access
 from service.ai.openai.errors import FIRST_AUDIO_S, NEXT_AUDIO_S, OpenAIFault, stage
-from service.ai.openai_realtime.captions import Captions, first_weight_ms
 from service.ai.openai_realtime.session import PCM_24K
 from service.ai.openai_realtime.talk import RealtimeTalk
 from service.ai.spoken import Spoken
@@ -44,7 +44,15 @@ class RealtimeEngine:
         """A conversation; EngineError when no session can be had in time."""
         realtime = brief.agent.realtime
         server = self._access.server(realtime.url, realtime.secret)
-        async with self._tools.open(brief.agent, variables=brief.variables) as toolbox:
+        talk: RealtimeTalk | None = None
+
+        def changed() -> None:
+            if talk is not None:
+                talk.offer_tools()
+
+        async with self._tools.open(
+            brief.agent, variables=brief.variables, called=emit, changed=changed
+        ) as toolbox:
             talk = RealtimeTalk(
                 brief,
                 emit,

@@ -103,11 +103,19 @@ class ToolAsked(Struct, frozen=True):
     arguments: str
 
 
-class RemoteToolUsed(Struct, frozen=True):
-    """The server has called a tool of an MCP server for the model."""
+class RemoteToolAsked(Struct, frozen=True):
+    """The model has the server call a tool of an MCP server; `arguments` are as it wrote them."""
 
+    response_id: str
+    item_id: str
     name: str
     arguments: str
+
+
+class RemoteToolOver(Struct, frozen=True):
+    """The server has called it: what came of it is in the conversation."""
+
+    item_id: str
     failed: bool
 
 
@@ -149,7 +157,8 @@ ServerEvent = (
     | SoundText
     | SoundDone
     | ToolAsked
-    | RemoteToolUsed
+    | RemoteToolAsked
+    | RemoteToolOver
     | RemoteToolsMissing
     | ResponseOver
     | Complained
@@ -175,8 +184,6 @@ _OF_NO_MEANING = frozenset(
         "response.content_part.done",
         "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
         "response.mcp_call.in_progress",
         "response.mcp_call_arguments.delta",
         "response.mcp_call_arguments.done",
@@ -293,6 +300,12 @@ def _of_responses(event: Any) -> ServerEvent | None:
             return SoundDone(name, item_id)
         case theirs.ResponseOutputItemDoneEvent(response_id=str(name), item=item):
             return _item_done(name, item)
+        case theirs.ResponseMcpCallCompleted(
+            type="response.mcp_call.completed", item_id=str(item_id)
+        ):
+            return RemoteToolOver(item_id, failed=False)
+        case theirs.ResponseMcpCallFailed(type="response.mcp_call.failed", item_id=str(item_id)):
+            return RemoteToolOver(item_id, failed=True)
         case theirs.ResponseDoneEvent(response=theirs.RealtimeResponse(id=str(name)) as made):
             return _over(name, made)
         case _:
@@ -306,7 +319,7 @@ def _item_done(response_id: str, item: Any) -> ServerEvent:
         ) if item.status != "incomplete":
             return ToolAsked(response_id, _id_of(item), call_id, name, arguments)
         case theirs.RealtimeMcpToolCall(type="mcp_call", name=str(name), arguments=str(arguments)):
-            return RemoteToolUsed(name, arguments, item.error is not None)
+            return RemoteToolAsked(response_id, _id_of(item), name, arguments)
         case _:
             return ItemBegan(response_id, _id_of(item))
 

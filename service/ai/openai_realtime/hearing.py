@@ -286,7 +286,7 @@ class Hearing:
 
     def seeds(self) -> list[Order | str]:
         """What a new session must be told to be where the old one was."""
-        return [*self._caller.resume()]
+        return [*self._caller.resume(u for past in self._past for u in past.utterances)]
 
     def resume(self) -> None:
         """There is one again."""

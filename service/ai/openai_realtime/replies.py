@@ -13,6 +13,7 @@ from service.ai.openai.errors import FIRST_AUDIO_S, FIRST_TOKEN_S, NEXT_AUDIO_S
 from service.ai.openai_realtime import orders
 from service.ai.openai_realtime.events import (
     ItemBegan,
+    RemoteToolAsked,
     ResponseBegan,
     ResponseOver,
     Sound,
@@ -32,7 +33,16 @@ WAITING_MOST = 8
 _ABOUT_TO_SPEAK = ("first audio", FIRST_AUDIO_S)
 _AT_WORK = ("remote tool", 15.0)  # that the server calls itself, and says nothing meanwhile
 
-ReplyEvent = ResponseBegan | ItemBegan | Sound | SoundText | SoundDone | ToolAsked | ResponseOver
+ReplyEvent = (
+    ResponseBegan
+    | ItemBegan
+    | Sound
+    | SoundText
+    | SoundDone
+    | ToolAsked
+    | RemoteToolAsked
+    | ResponseOver
+)
 
 
 class House(Protocol):
@@ -177,6 +187,9 @@ class Replies:
         elif isinstance(event, ToolAsked):
             reply.add(event.item_id)
             reply.tools.append(event)
+        elif isinstance(event, RemoteToolAsked):
+            reply.add(event.item_id)
+            reply.remote += 1
         elif reply.cut_ms is None:
             self._hear(reply, event)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from service.ai.captions import Captions
 from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.captions import Captions
 from service.ai.openai_realtime.events import ToolAsked
 from service.ai.openai_realtime.orders import Order
 from service.ai.spoken import FRAME_MS, Word
@@ -51,6 +51,7 @@ class Reply:
         self.elsewhere = False  # the session that made it is gone
         self.response_id: str | None = None
         self.tools: list[ToolAsked] = []
+        self.remote = 0  # tools of it that the server calls itself
         self.tools_run = False
         self.over = False
         self.began = False  # something of it is there

@@ -12,7 +12,7 @@ from service.tools import Toolbox, ToolSpec
 
 PCM_24K = MediaFormat(Encoding.PCM16, 24_000)
 
-_FORMATS: dict[MediaFormat, dict[str, Any]] = {
+FORMATS: dict[MediaFormat, dict[str, Any]] = {
     PCMU_8K: {"type": "audio/pcmu"},
     PCMA_8K: {"type": "audio/pcma"},
     PCM_24K: {"type": "audio/pcm", "rate": 24_000},
@@ -23,7 +23,7 @@ _PADDING_MS = 300
 
 def format_for(line: MediaFormat) -> MediaFormat:
     """What to talk to the server in: as the line does, where the server knows that."""
-    return line if line in _FORMATS else PCM_24K
+    return line if line in FORMATS else PCM_24K
 
 
 def update(
@@ -38,17 +38,30 @@ def update(
         "audio": {
             "input": _input(agent, hears),
             "output": {
-                "format": _FORMATS[speaks],
+                "format": FORMATS[speaks],
                 "voice": realtime.voice,
                 "speed": realtime.speed,
             },
         },
-        "tools": [*_functions(toolbox.specs), *_remote(toolbox.remote_mcp)],
+        "tools": _tools(toolbox),
         "tool_choice": "auto",
         "max_output_tokens": realtime.max_output_tokens or "inf",
     }
+    return _update(session)
+
+
+def offer(toolbox: Toolbox) -> Order:
+    """The tools there are by now; all else stays."""
+    return _update({"type": "realtime", "tools": _tools(toolbox)})
+
+
+def _update(session: dict[str, Any]) -> Order:
     typed = cast("RealtimeSessionCreateRequestParam", session)
     return {"type": "session.update", "event_id": "update", "session": typed}
+
+
+def _tools(toolbox: Toolbox) -> list[dict[str, Any]]:
+    return [*_functions(toolbox.specs), *_remote(toolbox.remote_mcp)]
 
 
 def _input(agent: Agent, hears: MediaFormat) -> dict[str, Any]:
@@ -57,7 +70,7 @@ def _input(agent: Agent, hears: MediaFormat) -> dict[str, Any]:
     if agent.language:
         transcription["language"] = agent.language
     found: dict[str, Any] = {
-        "format": _FORMATS[hears],
+        "format": FORMATS[hears],
         "transcription": transcription,
         "turn_detection": _turn_detection(agent),
     }

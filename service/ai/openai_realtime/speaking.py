@@ -11,13 +11,20 @@ from typing import Protocol
 
 from service.agents import Agent
 from service.ai.base import Brief, Emit
+from service.ai.captions import first_weight_ms
+from service.ai.errands import Errands
 from service.ai.openai.errors import OpenAIFault, named_error
 from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.captions import first_weight_ms
-from service.ai.openai_realtime.errands import Errands
-from service.ai.openai_realtime.events import Complained, ResponseOver, ToolAsked
+from service.ai.openai_realtime.events import (
+    Complained,
+    RemoteToolAsked,
+    RemoteToolOver,
+    ResponseOver,
+    ToolAsked,
+)
 from service.ai.openai_realtime.memory import Memory, seed_id
 from service.ai.openai_realtime.orders import Order
+from service.ai.openai_realtime.remote import RemoteTools
 from service.ai.openai_realtime.replies import Replies, ReplyEvent
 from service.ai.openai_realtime.reply import Reply
 from service.ai.openai_realtime.session import format_for
@@ -79,6 +86,7 @@ class Speaking:
         self._weight_ms = first_weight_ms(brief.agent.realtime.speed)
         self._replies = Replies(self, self._stalled)
         self._errands = Errands(toolbox, emit)
+        self._remote = RemoteTools(emit, self._back_from_remote)
         self._tools_in_a_row = 0
         self._tries = 0
         self._later: asyncio.TimerHandle | None = None
@@ -98,6 +106,7 @@ class Speaking:
 
     def yield_floor(self) -> None:
         """The caller speaks: what has not begun is not said."""
+        self._remote.close()
         if self._later is not None:
             self._later.cancel()
         self._replies.drop_unheard()
@@ -135,6 +144,7 @@ class Speaking:
     def fall_silent(self) -> None:
         """Nobody is there for an answer any more."""
         self._silent = True
+        self._remote.close()
         self._replies.close()
         if self._later is not None:
             self._later.cancel()
@@ -150,8 +160,13 @@ class Speaking:
 
     # What comes --------------------------------------------------------------------------------
 
-    def take(self, event: ReplyEvent) -> None:
-        """Something of an answer."""
+    def take(self, event: ReplyEvent | RemoteToolOver) -> None:
+        """Something of an answer, or of a tool that was called in one."""
+        if isinstance(event, RemoteToolOver):
+            self._remote.end(event)
+            return
+        if isinstance(event, RemoteToolAsked):
+            self._remote.begin(event)
         self._replies.take(event)
 
     def refused(self, complaint: Complained) -> None:
@@ -178,6 +193,8 @@ class Speaking:
             self._trouble(reply, named_error(over.code, over.kind, "response"))
         elif reply.tools and over.status == "completed":
             self._run_errands(reply)
+        elif reply.remote and over.status == "completed":
+            self._await_remote(reply)
         elif over.status != "cancelled" and not reply.began:
             self._say_nothing_came_of_it(reply, over.reason)
         else:
@@ -256,6 +273,14 @@ class Speaking:
         elif not self._replies.waits and not self._surroundings.caller_speaks():
             self._ask(with_tools=self._tools_in_a_row < TOOLS_IN_A_ROW)
 
+    def _await_remote(self, reply: Reply) -> None:
+        self._tools_in_a_row += reply.remote
+        self._remote.wait(spoke=reply.began)
+
+    def _back_from_remote(self) -> None:
+        if not self._replies.waits and not self._surroundings.caller_speaks():
+            self._ask(with_tools=self._tools_in_a_row < TOOLS_IN_A_ROW)
+
     def _tell_result(self, reply: Reply, tool: ToolAsked, result: ToolResult) -> None:
         self._memory.told(tool.call_id, result.text)
         if reply.elsewhere:  # this session has not heard of the call
@@ -277,6 +302,9 @@ class Speaking:
     def lose(self) -> None:
         """There is no session for now."""
         self._replies.lose()
+        if self._remote.under_way:  # the new one knows nothing of them
+            self._remote.close()
+            self._ask()
 
     def resume(self) -> None:
         """There is one again."""

@@ -11,14 +11,13 @@ from contextlib import suppress
 import structlog
 
 from service.ai.base import Brief, Emit
+from service.ai.keys import Keys
 from service.ai.openai.errors import named_error
 from service.ai.openai_realtime import orders, session
 from service.ai.openai_realtime.events import (
     Committed,
     Complained,
-    ItemBegan,
     RemoteToolsMissing,
-    RemoteToolUsed,
     ServerEvent,
     SessionReady,
     Understanding,
@@ -27,7 +26,6 @@ from service.ai.openai_realtime.events import (
     VoiceEnded,
 )
 from service.ai.openai_realtime.hearing import Hearing
-from service.ai.openai_realtime.keys import Keys
 from service.ai.openai_realtime.line import Dial, Line
 from service.ai.openai_realtime.memory import Memory
 from service.ai.openai_realtime.orders import Order
@@ -43,12 +41,11 @@ from service.core.commands import (
     TellDigit,
 )
 from service.core.errors import EngineError
-from service.core.events import EngineFailed, ToolCalled
+from service.core.events import EngineFailed
 from service.media.voice import Judge
 from service.tools import Toolbox
 
 INSTRUCTIONS_MOST = 20
-ARGUMENTS_MOST = 2000
 
 log = structlog.get_logger()
 
@@ -85,7 +82,6 @@ class RealtimeTalk:
             brief, emit, self._line.send, answerer=self._speaking, memory=memory, judge=judge
         )
         self._keys = Keys(toolbox, self._hearing.pressed)
-        self._remote_since_s = 0.0  # when a remote tool was last begun
         self._failed = False
         self._job: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -99,6 +95,10 @@ class RealtimeTalk:
         await self._opened
         if self._brief.unanswered:
             self._speaking.answer()
+
+    def offer_tools(self) -> None:
+        """There are more tools than before."""
+        self._line.send(session.offer(self._toolbox))
 
     async def aclose(self) -> None:
         """Leave no task, no timer and no socket behind."""
@@ -153,22 +153,12 @@ class RealtimeTalk:
                 self._hearing.take(event)
             case Complained():
                 self._complained(event)
-            case RemoteToolUsed():
-                self._remote_tool_used(event)
             case RemoteToolsMissing():
-                self._emit(EngineFailed("tool.unreachable", "remote MCP server", fatal=False))
+                self._emit(EngineFailed("tool.mcp_unreachable", "remote MCP server", fatal=False))
             case SessionReady():
                 pass
             case _:
-                if isinstance(event, ItemBegan) and event.remote:
-                    self._remote_since_s = asyncio.get_running_loop().time()
                 self._speaking.take(event)
-
-    def _remote_tool_used(self, used: RemoteToolUsed) -> None:
-        code = "tool.failed" if used.failed else "ok"
-        took_s = asyncio.get_running_loop().time() - self._remote_since_s
-        arguments = used.arguments[:ARGUMENTS_MOST]
-        self._emit(ToolCalled(used.name, arguments, code, round(took_s * 1000)))
 
     def _complained(self, event: Complained) -> None:
         """What was about an order of ours is the affair of who gave it; the rest may be serious."""

@@ -16,6 +16,7 @@ from service.agents import Agent, AgentBook, Voice
 from service.ai.base import Brief
 from service.ai.offline.engine import OfflineEngine
 from service.ai.offline.talk import OfflineTalk
+from service.ai.offline.workers import Workers
 from service.ai.spoken import Spoken
 from service.core.audio import PCMU_8K
 from service.core.calls import CallId
@@ -56,7 +57,7 @@ CALLER = Voice(name="en", words_per_minute=150)
 @pytest.fixture
 async def engine() -> AsyncIterator[OfflineEngine]:
     number = itertools.count()
-    async with OfflineEngine(lambda prefix: f"{prefix}_{next(number)}", workers=1) as engine:
+    async with OfflineEngine(lambda prefix: f"{prefix}_{next(number)}", staff=Workers(1)) as engine:
         yield engine
 
 

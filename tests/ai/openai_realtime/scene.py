@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
@@ -16,6 +16,7 @@ from service.core.calls import CallId
 from service.core.commands import Hear, TellAudible
 from service.core.events import EngineEvent, ToolCalled, Transcribed, TurnAudio, TurnText
 from service.core.turns import PastTurn
+from service.replay.virtual import run
 from service.tools import ToolResult, ToolSpec
 from tests.ai.openai_realtime.far import Far
 from tests.voices import on_the_line, recording, silence
@@ -39,7 +40,16 @@ class Box:
         self.remote_mcp: tuple[McpServer, ...] = ()
 
     @asynccontextmanager
-    async def open(self, agent: Agent, *, variables: Mapping[str, str]) -> AsyncIterator["Box"]:
+    async def open(
+        self,
+        agent: Agent,
+        *,
+        variables: Mapping[str, str],
+        called: Callable[[ToolCalled], None],
+        changed: Callable[[], None],
+    ) -> AsyncIterator["Box"]:
+        changed()  # before anybody can use them
+        self.changed = changed
         yield self
 
     def waiting(self, name: str) -> str:
@@ -150,3 +160,15 @@ async def scene(
     finally:
         await access.aclose()
     assert far.closed == far.sockets
+
+
+Play = Callable[[Scene], Awaitable[None]]
+
+
+def play(story: Play, **kwargs: object) -> Scene:
+    async def main() -> Scene:
+        async with scene(**kwargs) as call:  # type: ignore[arg-type]
+            await story(call)
+            return call
+
+    return run(main())

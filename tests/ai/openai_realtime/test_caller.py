@@ -105,11 +105,29 @@ def test_a_new_session_hears_what_the_old_one_has_not_told_in_words() -> None:
     line.caller.understood("one", "when are")
     line.say(120)
     line.kinds()
-    line.sent += line.caller.resume()
-    assert line.kinds() == ["sound", "commit", "sound"]
+    line.sent += line.caller.resume([])
+    assert line.kinds() == ["create", "sound", "commit", "sound"]
     line.caller.committed("three")
     line.caller.understood("three", "you open")
     assert line.caller.words == "when are you open"
+
+
+def test_a_new_session_is_told_of_turns_that_are_over_first() -> None:
+    line = Line()
+    line.say(200)
+    line.caller.commit()
+    line.caller.committed("one")
+    earlier = line.caller.close()
+    line.say(200)
+    line.caller.commit()
+    line.caller.committed("two")
+    line.caller.understood("two", "you open")
+    line.kinds()
+    line.sent += line.caller.resume(earlier)
+    assert line.kinds() == ["sound", "commit", "create"]
+    line.caller.dismiss()
+    line.caller.forget_doubtful()
+    assert line.sent[-1]["item_id"].startswith("said_")
 
 
 def test_sound_kept_for_a_new_session_is_bounded() -> None:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from service.ai.captions import PLACED_EVERY_MS, Captions, first_weight_ms
 from service.ai.offline.engine import OfflineEngine
-from service.ai.openai_realtime.captions import Captions, first_weight_ms, place
+from service.ai.offline.workers import Workers
 from service.ai.spoken import Spoken, Word
 from service.core.audio import PCM16_8K
 from tests.voices import silence
@@ -24,7 +25,7 @@ TEXTS = (
 
 @pytest.fixture
 async def engine() -> AsyncIterator[OfflineEngine]:
-    async with OfflineEngine(str, workers=1) as engine:
+    async with OfflineEngine(str, staff=Workers(1)) as engine:
         yield engine
 
 
@@ -49,9 +50,8 @@ async def test_with_all_of_the_sound_words_are_right_to_within_one(engine: Offli
         found = known.complete()
         assert "".join(word.text for word in found) == text
         every += errors(found, spoken)
-    # Measured: 3 % of the time it is two words, never more.
     assert max(every) <= 2
-    assert sum(error > 1 for error in every) <= 0.05 * len(every)
+    assert sum(error > 1 for error in every) <= 0.01 * len(every)
 
 
 async def test_while_sound_comes_words_are_told_before_they_can_be_heard(
@@ -105,7 +105,8 @@ def test_a_word_that_is_not_all_there_waits() -> None:
     known.hear(b"\x00\x20" * 8000)
     assert [word.text for word in known.due(900)] == ["From"]
     known.read("ne ")
-    assert [word.text for word in known.due(900)] == [" nine"]
+    assert [word.text for word in known.due(900)] == []  # placed again after a while
+    assert [word.text for word in known.due(900 + PLACED_EVERY_MS)] == [" nine"]
 
 
 def test_words_without_sound_and_sound_without_words_do_no_harm() -> None:
@@ -115,4 +116,3 @@ def test_words_without_sound_and_sound_without_words_do_no_harm() -> None:
     known = captions()
     known.hear(silence(500))
     assert known.complete() == []
-    assert place([], [], None) == []

@@ -7,15 +7,29 @@ whatever the caller says meanwhile.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol, TypeVar
 
-from service.ai.openai_realtime.events import ToolAsked
 from service.core.events import EngineEvent, EngineFailed, FillerRequested
 from service.tools import Toolbox, ToolResult
 
 WAITING_S = 0.5
 """A pause that is not noticed."""
 
-Done = Callable[[Sequence[tuple[ToolAsked, ToolResult]]], None]
+
+class Asked(Protocol):
+    """A tool that a model wants used."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def arguments(self) -> str:
+        """As the model wrote them."""
+
+
+A = TypeVar("A", bound=Asked)
+Done = Callable[[Sequence[tuple[A, ToolResult]]], None]
 
 
 class Errands:
@@ -26,7 +40,7 @@ class Errands:
         self._emit = emit
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self, asked: Sequence[ToolAsked], done: Done) -> None:
+    def run(self, asked: Sequence[A], done: Done[A]) -> None:
         """Call them all; `done` gets the results, in the order asked."""
         task = asyncio.get_running_loop().create_task(self._run(asked, done))
         self._tasks.add(task)
@@ -45,7 +59,7 @@ class Errands:
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._emit(EngineFailed("engine.crashed", type(fault).__name__))
 
-    async def _run(self, asked: Sequence[ToolAsked], done: Done) -> None:
+    async def _run(self, asked: Sequence[A], done: Done[A]) -> None:
         timer = asyncio.get_running_loop().call_later(WAITING_S, self._bridge, asked)
         try:
             results = await asyncio.gather(*(self._call(tool) for tool in asked))
@@ -53,10 +67,10 @@ class Errands:
             timer.cancel()
         done([*zip(asked, results, strict=True)])
 
-    async def _call(self, tool: ToolAsked) -> ToolResult:
+    async def _call(self, tool: Asked) -> ToolResult:
         return await self._toolbox.call(tool.name, tool.arguments, called=self._emit)
 
-    def _bridge(self, asked: Sequence[ToolAsked]) -> None:
+    def _bridge(self, asked: Sequence[Asked]) -> None:
         text = next((t for tool in asked if (t := self._toolbox.waiting(tool.name))), "")
         if text:
             self._emit(FillerRequested(text))

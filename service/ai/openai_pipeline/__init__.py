@@ -1,0 +1,1 @@
+"""Recognition, a language model and speech, each from a server of its own: a conversation."""
