@@ -69,9 +69,8 @@ def main() -> None:
         )
     length_s, processor_s = sum(r.length_s for r in results), sum(r.processor_s for r in results)
     enough = sum(result.times_real >= WANTED for result in results)
-    print(
-        f"\n{length_s:.0f} s of calls in {processor_s:.2f} s: {length_s / processor_s:.0f} times;"
-    )
+    times = length_s / processor_s
+    print(f"\n{length_s:.0f} s of calls in {processor_s:.2f} s: {times:.0f} times real time;")
     print(f"{enough} of {len(results)} at {WANTED} times or more")
 
 
