@@ -73,6 +73,22 @@ BREAKS = (
         ("twilio/inbound-two-keys-at-once", "telnyx/inbound-two-keys-at-once"),
     ),
     Break(
+        "mark ledger: a mark that never comes is waited for for ever",
+        "service/core/playout.py",
+        "            if now_ms < mark.expected_ms + MARK_GRACE_MS:",
+        "            if now_ms < mark.expected_ms + MARK_GRACE_MS * 100:",
+        "the ledger of marks",
+        ("twilio/inbound-marks-lost", "telnyx/inbound-marks-lost"),
+    ),
+    Break(
+        "users: what they want said is refused",
+        "service/calls/api.py",
+        "        return await self._tell(request, SayRequested(say.text))",
+        '        return problem(409, "call.ended", "the call has ended")',
+        "what users may do to a call",
+        ("twilio/inbound-user-has-something-said", "telnyx/inbound-user-has-something-said"),
+    ),
+    Break(
         "Twilio's signature: any will do",
         "providers/twilio/signature.py",
         "if hmac.compare_digest(_hmac(token, url, signed_fields).encode(), told):",

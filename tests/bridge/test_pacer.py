@@ -150,6 +150,26 @@ def test_one_ticker_tells_every_listener_on_an_absolute_schedule() -> None:
     assert first.told[:3] == [20, 40, 60]
 
 
+def test_an_idle_ticker_tells_its_lag_as_often_and_a_listener_on_the_same_schedule() -> None:
+    lags: list[float] = []
+    late = Listener()
+
+    async def main() -> int:
+        ticker = Ticker(lags.append)
+        ticking = asyncio.create_task(ticker.run())
+        await asyncio.sleep(1.001)
+        idle = len(lags)
+        await asyncio.sleep(0.05)
+        ticker.add(late)
+        await asyncio.sleep(0.1)
+        ticking.cancel()
+        return idle
+
+    assert virtual.run(main()) == 50
+    assert late.told == [1060, 1080, 1100, 1120, 1140]
+    assert len(lags) == 57
+
+
 def test_keys_to_the_line_do_not_wait_behind_speech() -> None:
     pacer = Pacer(Playout(), lead_ms=100_000)
     pacer.play(sound(20, first_byte=1))

@@ -65,7 +65,7 @@ async def test_an_engine_that_does_not_work_is_a_fault_with_its_reason(
     trouble: EngineError | None,
     words: str,
 ) -> None:
-    def poor(_new_id: Callable[[str], str], *, workers: int) -> PoorEngine:
+    def poor(_new_id: Callable[[str], str], *, staff: object) -> PoorEngine:
         return PoorEngine(event, trouble)
 
     monkeypatch.setattr(rehearsal, "OfflineEngine", poor)
