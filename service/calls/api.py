@@ -204,8 +204,9 @@ class Api:
         call = (await self._store.apply(call.call_id, ending)).call
         told = await self._mailbox.send(call, HangUpRequested("hangup", "api"))
         await self._control.hang_up(call)
-        if not told and call.provider_call_id is not None and not self._control.reaches(call):
-            # Nobody is there who could say that it is over.
+        alone = call.transferred_at is not None or not self._control.reaches(call)
+        if not told and call.provider_call_id is not None and alone:
+            # Nobody is there who could say that it is over: no bridge, and maybe no webhook.
             ended = CallEnded(event_id=self._new_id(), occurred_at=self._clock.utc(), end=end)
             call = (await self._store.apply(call.call_id, ended)).call
         return JSONResponse(public(call), 202)

@@ -12,6 +12,7 @@ from service.replay import virtual
 from service.replay.stage import Stage, open_stage, standing_in
 from service.standin import Script, Standin, Voice
 from service.tools import Tools
+from service.twin.behaviour import Outcome
 from service.twin.caller import HangUp, InterruptAfter, Silence, Step, WaitForAgent
 from service.twin.record import CallRecord
 from tests.journeys.stages import (
@@ -30,6 +31,7 @@ from tests.journeys.test_talk import spoken
 ENGINES = ("openai-realtime", "openai-pipeline")
 DESK = "+14155550191"
 WORDS_A_MINUTE = 165
+TALK = Outcome(ring_ms=2000, talk_ms=20_000)
 FREE = {"free": ["nine", "half past ten"]}
 
 TEN_TURNS = [
@@ -74,11 +76,14 @@ def play(
     *,
     folder: Path,
     agent: str = "",
+    takes: dict[str, Outcome] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], CallRecord, Standin]:
     """A call's turns, its events, what the carrier saw, and what the model was asked."""
     shutil.copytree(AGENTS, folder, dirs_exist_ok=True)
     file = folder / "frontdesk.yaml"
     text = file.read_text("utf-8").replace("openai-realtime", engine)
+    if "tools:" in agent:
+        text = text.partition("tools:")[0]
     file.write_text(text + f'numbers: ["{DESK}"]\n' + agent, "utf-8")
 
     async def main() -> tuple[list[dict[str, Any]], list[dict[str, Any]], CallRecord, Standin]:
@@ -90,7 +95,9 @@ def play(
             return *await scene(stage), standin
 
     async def scene(stage: Stage) -> tuple[list[dict[str, Any]], list[dict[str, Any]], CallRecord]:
-        record = await twin_of(stage, carrier).call(DESK, CALLING, steps)
+        twin = twin_of(stage, carrier)
+        twin.outcomes |= takes or {}
+        record = await twin.call(DESK, CALLING, steps)
         assert unblemished(record)
         await over()
         call_id = (await only_call(stage))["call_id"]
@@ -163,6 +170,56 @@ def test_what_was_heard_is_what_the_carrier_played(engine: str, tmp_path: Path) 
         begins = virtual.run(words_of(turn["text"]))
         whole = sum(begin <= told["heard_ms"] for begin in begins[1:])
         assert abs(len(turn["heard_text"].split()) - whole) <= 1
+
+
+# What a model may do -----------------------------------------------------------------------------
+
+SALES = "+14155550190"
+TRANSFERS = """
+tools:
+  - end_call
+  - kind: transfer_call
+    to: {sales: "+14155550190"}
+    description: To somebody who sells
+"""
+
+
+def once(tool: str, says: str) -> dict[str, Any]:
+    """A model that uses a tool when it is first spoken to."""
+    calls = {"name": tool, "arguments": {}}
+    return {"heard": ["i need help"], "replies": [{"hears": "*", "calls": calls, "then": says}]}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_puts_the_caller_through_once_its_words_were_heard(
+    engine: str, carrier: str, tmp_path: Path
+) -> None:
+    steps: list[Step] = [WaitForAgent(), spoken("where are you"), Silence(60_000)]
+    script = once("transfer_call", "I put you through to sales.")
+    turns, found, record, standin = play(
+        engine, carrier, script, steps, folder=tmp_path, agent=TRANSFERS, takes={SALES: TALK}
+    )
+    assert standin.refused == []
+    assert (turns[-1]["heard_text"], turns[-1]["interrupted"]) == (
+        *("I put you through to sales.", False),
+    )
+    [connected] = [remark for remark in record.remarks if remark.kind == "is_connected"]
+    assert record.spans()[-1].end_ms <= connected.at_ms
+    assert [tool["tool"] for tool in of(found, "tool.called")] == ["transfer_call"]
+    [end] = of(found, "call.ended")
+    assert end["outcome"] == "completed"
+    assert end["duration_ms"] > 20_000
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_hangs_up_once_its_goodbye_was_heard(engine: str, tmp_path: Path) -> None:
+    steps: list[Step] = [WaitForAgent(), spoken("goodbye"), Silence(60_000)]
+    script = once("end_call", "Goodbye, and thank you for calling.")
+    turns, found, _, _ = play(engine, "twilio", script, steps, folder=tmp_path)
+    assert turns[-1]["heard_text"] == "Goodbye, and thank you for calling."
+    [end] = of(found, "call.ended")
+    assert (end["outcome"], end["ended_by"]) == ("completed", "agent")
 
 
 # Trouble -----------------------------------------------------------------------------------------

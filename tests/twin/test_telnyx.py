@@ -654,3 +654,72 @@ async def test_telnyx_has_events_and_fields_that_no_document_has() -> None:
     assert len(bridge.told("call.novelty")) == 1
     assert "novelty" in bridge.told("call.initiated")[0]
     assert "novelty" in bridge.phones[0].received[-1]
+
+
+# Handed over
+
+
+async def _handed_over(
+    outcome: Outcome, *, steps: tuple[Step, ...] = (Silence(60_000), HangUp())
+) -> tuple[TelnyxTwin, TelnyxBridge]:
+    async def talk(phone: Phone) -> None:
+        start = await phone.next("start")
+        control_id = start["start"]["call_control_id"]
+        states = {"client_state": "b3Vycw==", "target_leg_client_state": "dGhlaXJz"}
+        body = {"to": _FAR, "from": _TO, "timeout_secs": 30, **states}
+        assert (await bridge.act(control_id, "transfer", **body)).status_code == 200
+        assert (await bridge.act(control_id, "streaming_stop")).status_code == 200
+        await phone.until_closed()
+
+    bridge = TelnyxBridge(talk)
+    twin = _twin(bridge)
+    twin.outcomes[_FAR] = outcome
+    await twin.call(_TO, _FROM, steps)
+    return twin, bridge
+
+
+async def test_a_transfer_is_a_leg_of_its_own_and_both_hang_up_together() -> None:
+    twin, bridge = await _handed_over(Outcome(ring_ms=1000, talk_ms=5000))
+    ours, theirs = twin.records
+    of_theirs = [
+        body["data"]
+        for body in bridge.bodies
+        if body["data"]["payload"]["call_control_id"] == theirs.call_id
+    ]
+    assert [event["event_type"] for event in of_theirs] == [
+        "call.initiated",
+        "call.answered",
+        "call.bridged",
+        "call.hangup",
+    ]
+    assert {event["payload"]["client_state"] for event in of_theirs} == {"dGhlaXJz"}
+    assert of_theirs[0]["payload"]["direction"] == "outgoing"
+    sessions = {body["data"]["payload"]["call_session_id"] for body in bridge.bodies}
+    assert len(sessions) == 1
+    assert {leg["call_control_id"] for leg in bridge.told("call.hangup")} == {
+        ours.call_id,
+        theirs.call_id,
+    }
+    assert 6000 <= (ours.ended_at_ms or 0) < 8000
+    assert twin.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause"),
+    [(Outcome(result="busy"), "user_busy"), (Outcome(ring_ms=31_000), "timeout")],
+)
+async def test_a_transfer_that_nobody_takes_leaves_the_person_on_the_line(
+    outcome: Outcome, cause: str
+) -> None:
+    twin, bridge = await _handed_over(outcome)
+    ours, theirs = twin.records
+    assert (theirs.status, ours.status) == (cause, "normal_clearing")
+    assert (ours.ended_at_ms or 0) >= 60_000
+    assert bridge.arrivals.count("call.hangup") == 2
+
+
+async def test_a_person_who_hangs_up_while_it_rings_cancels_the_transfer() -> None:
+    twin, _ = await _handed_over(Outcome(ring_ms=20_000), steps=(Silence(5000), HangUp()))
+    ours, theirs = twin.records
+    assert theirs.status == "originator_cancel"
+    assert (ours.ended_at_ms or 0) < 7000

@@ -764,3 +764,83 @@ async def test_calls_can_be_listed_by_the_number_they_went_to() -> None:
     everything = await rest.get(f"{_CALLS}.json")
     assert [c["to"] for c in everything.json()["calls"]] == ["+14155550178", "+14155550177"]
     await twin.settle()
+
+
+# Connecting somebody else
+
+
+async def _dialling(outcome: Outcome, dial: str = "", number: str = "") -> TwilioBridge:
+    """A call whose media stream makes way for a `<Dial>` after half a second."""
+
+    async def act(twin: TwilioTwin, sid: str) -> None:
+        twin.outcomes["+14155550190"] = outcome
+        document = f"<Dial {dial}><Number {number}>+14155550190</Number></Dial>"
+        answer = await _steer(twin, sid, Twiml=f"<Response>{document}</Response>")
+        assert answer.status_code == 200
+
+    twin, bridge = await _during_a_call(act)
+    assert twin.warnings == []
+    return bridge
+
+
+_ACTION = f'action="{BASE}/done" answerOnBridge="true" timeout="30" callerId="{_TO}"'
+
+
+async def test_a_dial_tells_its_action_that_they_talked() -> None:
+    bridge = await _dialling(Outcome(talk_ms=12_300), _ACTION)
+    [done] = bridge.told("/done")
+    assert bridge.phones[0].received[-1]["event"] == "stop"
+    assert done["CallStatus"] == "in-progress"
+    told = {name: value for name, value in done.items() if name.startswith("Dial")}
+    assert told.pop("DialCallSid") not in ("", done["CallSid"])
+    assert told == {
+        "DialCallStatus": "completed",
+        "DialBridged": "true",
+        "DialCallDuration": "13",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome(result="busy"), "busy"),
+        (Outcome(result="failed"), "failed"),
+        (Outcome(ring_ms=31_000), "no-answer"),
+    ],
+)
+async def test_a_dial_that_nobody_takes_says_so(outcome: Outcome, status: str) -> None:
+    [done] = (await _dialling(outcome, _ACTION)).told("/done")
+    assert (done["DialCallStatus"], done["DialBridged"]) == (status, "false")
+    assert "DialCallDuration" not in done
+
+
+async def test_the_dialled_leg_has_callbacks_of_its_own() -> None:
+    events = "initiated ringing answered completed"
+    number = f'statusCallback="{BASE}/status" statusCallbackEvent="{events}"'
+    bridge = await _dialling(Outcome(), number=number)
+    told = bridge.told("/status")
+    statuses = ["initiated", "ringing", "in-progress", "completed"]
+    assert [form["CallStatus"] for form in told] == statuses
+    assert {form["Direction"] for form in told} == {"outbound-dial"}
+    assert {form["ParentCallSid"] for form in told} == {bridge.told("/voice")[0]["CallSid"]}
+
+
+async def test_a_call_is_ended_while_it_is_connected_elsewhere() -> None:
+    async def act(twin: TwilioTwin, sid: str) -> None:
+        document = f"<Dial {_ACTION}><Number>+14155550190</Number></Dial>"
+        twin.default_outcome = Outcome(talk_ms=60_000)
+        await _steer(twin, sid, Twiml=f"<Response>{document}</Response>")
+        await asyncio.sleep(5)
+        assert (await _steer(twin, sid, Status="completed")).status_code == 200
+
+    twin, bridge = await _during_a_call(act)
+    assert (twin.records[0].ended_at_ms or 0) < 6000
+    assert "/done" not in bridge.arrivals
+
+
+async def test_keys_are_played_to_the_line() -> None:
+    async def act(twin: TwilioTwin, sid: str) -> None:
+        await _steer(twin, sid, Twiml='<Response><Play digits="ww12#"/></Response>')
+
+    twin, _ = await _during_a_call(act)
+    assert twin.records[0].digits_sent == ["ww12#"]

@@ -3,6 +3,7 @@
 import pytest
 
 from service.twin.twiml import (
+    Dial,
     Hangup,
     Pause,
     Redirect,
@@ -98,3 +99,42 @@ def test_an_insecure_stream_is_allowed_on_this_machine_alone() -> None:
 def test_a_parameter_of_499_characters_passes() -> None:
     body = _stream('url="wss://h/s"', f'<Parameter name="k" value="{"v" * 498}"/>')
     assert len(parse(body, _BASE)) == 1
+
+
+def test_a_dial_is_read_with_all_it_says() -> None:
+    body = (
+        b'<Response><Dial callerId="+14155550123" answerOnBridge="true" timeout="20"'
+        b' timeLimit="60" action="/done"><Number statusCallback="https://b.example/s"'
+        b' statusCallbackEvent="ringing completed">+14155550190</Number></Dial></Response>'
+    )
+    assert parse(body, _BASE) == [
+        Dial(
+            number="+14155550190",
+            caller_id="+14155550123",
+            timeout_s=20,
+            time_limit_s=60,
+            action="https://bridge.example/done",
+            status_callback="https://b.example/s",
+            status_events=("ringing", "completed"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dial", "code"),
+    [
+        ("<Dial>+14155550190</Dial>", "12200"),
+        ("<Dial/>", "12200"),
+        ("<Dial><Number/></Dial>", "13224"),
+        ("<Dial><Number>911</Number></Dial>", "13224"),
+        ('<Dial callerId="me"><Number>+14155550190</Number></Dial>', "13224"),
+        ('<Dial answerOnBridge="yes"><Number>+14155550190</Number></Dial>', "12200"),
+        ('<Dial hangUp="1"><Number>+14155550190</Number></Dial>', "12200"),
+        ('<Play digits="12x"/>', "12200"),
+        ("<Play>https://b.example/song.mp3</Play>", "12200"),
+    ],
+)
+def test_a_dial_that_connects_nobody_is_a_fault(dial: str, code: str) -> None:
+    with pytest.raises(TwimlFault) as fault:
+        parse(f"<Response>{dial}</Response>".encode(), _BASE)
+    assert fault.value.code == code
