@@ -20,6 +20,7 @@ class Turn:
         self.effect = effect
         self.text = ""
         self.began = False  # there is a first token
+        self.heard = False  # it has, or had, the floor
         self.cut = False  # nothing more of it is wanted
         self.over = False
         self.wanted = asyncio.Event()  # it is certain that the caller's turn is over

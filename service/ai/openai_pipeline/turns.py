@@ -50,7 +50,7 @@ class Turns:
         self._new_id = new_id
         self._voice = voice
         self._house = house
-        self._floor = Floor(emit, lambda turn_id: self._known[turn_id].narration.go())
+        self._floor = Floor(emit, self._goes_on)
         self._known: OrderedDict[TurnId, Turn] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._weight_ms = first_weight_ms(brief.agent.pipeline.speech.speed)
@@ -98,13 +98,12 @@ class Turns:
 
     def answers_not_begun(self) -> list[Turn]:
         """Answers that are wanted, and of which nothing has been told."""
-        holder = self._floor.holder
         return [
             turn
             for turn in self._known.values()
             if turn.wanted.is_set()
             and not (turn.exact or turn.over or turn.cut)
-            and not (turn.began and turn.turn_id == holder)
+            and not (turn.began and turn.heard)
         ]
 
     def tell_words(self) -> None:
@@ -155,10 +154,15 @@ class Turns:
             self._floor.tell(turn.turn_id, turn.effect)
         self._floor.leave(turn.turn_id)
 
+    def _goes_on(self, turn_id: TurnId) -> None:
+        turn = self._known[turn_id]
+        turn.heard = True
+        turn.narration.go()
+
     def _forget_old(self) -> None:
         for turn_id in [*self._known][:-KNOWN_MOST]:
             turn = self._known[turn_id]
-            if turn.cut or (turn.over and turn.wanted.is_set()):
+            if turn.cut or (turn.over and turn.heard):
                 del self._known[turn_id]
 
     def _done(self, task: "asyncio.Task[None]") -> None:

@@ -30,8 +30,7 @@ from service.media.frames import frame_bytes
 
 UPLOADED = MediaFormat(Encoding.PCM16, 16_000)
 """What models for recognition hear; a server for one of them need not resample."""
-_LEAST_BYTES = frame_bytes(UPLOADED, 200)
-_MOST_BYTES = frame_bytes(UPLOADED, KEPT_MOST_MS)
+_LEAST_BYTES = frame_bytes(UPLOADED, 200)  # OpenAI refuses less than half of that
 _REFUSED = ("openai.refused", "openai.confused")
 
 
@@ -42,7 +41,8 @@ class UploadedRecogniser:
         self._agent = brief.agent
         self._client = client
         self._house = house
-        self._converter = Converter(brief.hears, UPLOADED)
+        self._line = brief.hears
+        self._most_bytes = frame_bytes(brief.hears, KEPT_MOST_MS)
         self._sound = bytearray()  # of what is being said
         self._fresh = False  # some of it was not sent yet
         self._current: Utterance | None = None  # what was sent of it last
@@ -69,10 +69,10 @@ class UploadedRecogniser:
     def say(self, frames: list[AudioFrame]) -> None:
         """More of what the person says."""
         for frame in frames:
-            self._sound += self._converter.convert(frame.data)
+            self._sound += frame.data
             self._fresh = True
-        if len(self._sound) > _MOST_BYTES:
-            del self._sound[:-_MOST_BYTES]
+        if len(self._sound) > self._most_bytes:
+            del self._sound[: -self._most_bytes]
 
     def cut(self) -> None:
         """What was said so far is to be put into words; nothing happens when that is known."""
@@ -163,8 +163,9 @@ class UploadedRecogniser:
 
     async def _ask_once(self, utterance: Utterance, *, streamed: bool) -> str:
         settings = self._agent.pipeline.recognition
+        file = await asyncio.to_thread(self._file, utterance.sound)  # 30 ms for a minute of it
         request: dict[str, Any] = {
-            "file": ("speech.wav", wav(_long_enough(utterance.sound), UPLOADED), "audio/wav"),
+            "file": ("speech.wav", file, "audio/wav"),
             "model": settings.model,
             "response_format": "json",
         }
@@ -192,7 +193,8 @@ class UploadedRecogniser:
                 self._house.understood(utterance)
         raise OpenAIFault("openai.confused", "recognition")
 
-
-def _long_enough(pcm: bytes) -> bytes:
-    """OpenAI refuses less than a tenth of a second."""
-    return pcm + bytes(max(0, _LEAST_BYTES - len(pcm)))
+    def _file(self, sound: bytes) -> bytes:
+        """All of it at once: frame by frame it would take ten times as long."""
+        converter = Converter(self._line, UPLOADED)
+        pcm = converter.convert(sound) + converter.flush()
+        return wav(pcm + bytes(max(0, _LEAST_BYTES - len(pcm))), UPLOADED)

@@ -8,7 +8,7 @@ from service.core.errors import EngineError
 from service.core.events import EngineFailed, SpeechStopped, TurnEnded, TurnStarted
 from service.standin import Standin, Voice
 from tests.ai.openai_pipeline.calling import QUESTION, Call, play
-from tests.ai.openai_pipeline.test_conversation import SCRIPT, UPLOAD
+from tests.ai.openai_pipeline.test_talk import SCRIPT, UPLOAD
 from tests.standin.client import fault, standin
 from tests.voices import silence
 
