@@ -57,7 +57,7 @@ def test_what_cannot_be_spoken_is_refused_as_by_a_process() -> None:
     engine = (engines_for(read(HEARS), AGENTS, None) or {})["offline"]
     assert isinstance(engine, OfflineEngine)
     with pytest.raises(TextRefused):
-        virtual.run(engine.speak("\ud800"))
+        virtual.run(engine.synthesise("\ud800"))
     unknown = Voice.model_construct(name="xx", words_per_minute=165, pitch=45)
     with pytest.raises(EngineError, match="unknown_voice"):
-        virtual.run(engine.speak("Hello.", unknown))
+        virtual.run(engine.synthesise("Hello.", unknown))
