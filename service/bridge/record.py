@@ -56,6 +56,7 @@ class Record:
                 metrics.tools_called.labels(note.data["code"]).inc()
             case "fault":
                 metrics.call_faults.labels(note.data["code"]).inc()
+                log.warning("Fault on a call", call_id=self._call_id, **note.data)
             case _:
                 pass
 
