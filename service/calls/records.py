@@ -21,6 +21,7 @@ _OURS = (  # fields that the API does not show; in Redis under their own names
     "stream_lost_at",
     "stream_stopped_at",
     "transferred_at",
+    "returned",
     "pending_end",
     "variables",
     "overrides",

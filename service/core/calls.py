@@ -80,6 +80,7 @@ class Call(Struct, frozen=True, kw_only=True):
     stream_lost_at: datetime | None = None  # the socket is gone and may come back
     stream_stopped_at: datetime | None = None  # for good
     transferred_at: datetime | None = None  # the carrier was told to connect somebody else
+    returned: bool = False  # nobody took it, and the next stream has still to start
     pending_end: CallEnd | None = None  # decided or told, but the media stream is still to stop
     variables: dict[str, str] = {}
     overrides: dict[str, Any] = {}  # what this call has otherwise than its agent's file says
@@ -250,8 +251,8 @@ def advance(call: Call, event: CallEvent) -> Step:
     | MediaStopped    | waits; ends if an end is pending   | stream.stopped, once                 |
     | CallTransferred | nobody's; ends if an end is        | stream.stopped                       |
     |                 | pending                            |                                      |
-    | CallReturned    | a transferred one waits for its    | fault                                |
-    |                 | socket as if that had been lost    |                                      |
+    | CallReturned    | a transferred one waits for its    | fault; stream.started once more when |
+    |                 | socket as if that had been lost    | that has come                        |
     | CallEnding      | an end is pending, the first wins  |                                      |
     | CallEnded       | ended; pending while a socket is   | stream.stopped if due, call.ended    |
     |                 | attached, whose owner speaks last  |                                      |
@@ -334,10 +335,11 @@ def _attach(call: Call, event: MediaAttached) -> Step:
     if call.stream_stopped_at is not None:
         return Step(call, ())  # told late: that stream is over, and its stop is written down
     call, entries = _unpack(_answer(call, event.occurred_at))
-    if call.stream_started_at is None:
+    if call.stream_started_at is None or call.returned:
         at = _not_before(call, event.occurred_at)
         entries += (Entry("stream.started", at, {"stream_id": event.stream_id}),)
-        call = replace(call, state=CallState.BRIDGED, stream_started_at=at)
+        first_at = call.stream_started_at or at
+        call = replace(call, state=CallState.BRIDGED, stream_started_at=first_at, returned=False)
     return Step(replace(call, owner=event.owner, attached=True, stream_lost_at=None), entries)
 
 
@@ -369,7 +371,9 @@ def _return(call: Call, event: CallReturned) -> Step:
     if call.transferred_at is None or call.pending_end is not None:
         return Step(call, ())
     at = _not_before(call, event.occurred_at)
-    call = replace(call, transferred_at=None, stream_stopped_at=None, stream_lost_at=at)
+    call = replace(
+        call, transferred_at=None, returned=True, stream_stopped_at=None, stream_lost_at=at
+    )
     fault = {"code": event.code, "detail": "nobody took the call that was handed over"}
     return Step(call, (Entry("fault", at, fault),))
 
@@ -381,7 +385,8 @@ def _ending(call: Call, end: CallEnd) -> Call:
 def _end(call: Call, at: datetime) -> Step:
     entries: tuple[Entry, ...] = ()
     ended_at = _not_before(call, at)
-    if call.stream_started_at is not None and call.stream_stopped_at is None:
+    streaming = call.stream_started_at is not None and call.stream_stopped_at is None
+    if streaming and not call.returned:
         call, entries = _unpack(_stop(call, ended_at))
     answered_at = call.answered_at or ended_at
     call = replace(

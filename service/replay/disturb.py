@@ -35,7 +35,7 @@ NORMAL = 1000
 
 _SILENCE = base64.b64encode(SILENCE_BYTE[Encoding.PCMU] * (8 * FRAME_MS)).decode()
 
-_STEERING = ("/voice", "/connect-done")
+_STEERING = ("/voice", "/connect-done", "/dial-done")
 """Webhooks whose answer steers the call: they cannot be late without the call being late."""
 
 

@@ -144,13 +144,10 @@ def order(evidence: Evidence) -> Iterator[Breach]:
         types = [entry.type for entry in entries]
         if types and types[0] not in ("call.queued", "call.ringing"):
             yield Breach(entries[0].at_ms, "order", f"the record begins with {types[0]}")
-        for once in ("call.queued", "call.ringing", "call.answered", *_STREAM):
+        for once in ("call.queued", "call.ringing", "call.answered"):
             if types.count(once) > 1:
                 yield Breach(entries[-1].at_ms, "order", f"{types.count(once)} times {once}")
         yield from _streaming_in_order(entries, types)
-
-
-_STREAM = ("stream.started", "stream.stopped")
 
 
 def _streaming_in_order(entries: Sequence[Entry], types: Sequence[str]) -> Iterator[Breach]:
@@ -164,13 +161,26 @@ def _streaming_in_order(entries: Sequence[Entry], types: Sequence[str]) -> Itera
         yield Breach(entries[start].at_ms, "order", "stream.started before call.answered")
     elif entries[types.index("call.answered")].at_ms > entries[start].at_ms:
         yield Breach(entries[start].at_ms, "order", "call.answered is later than stream.started")
-    if "stream.stopped" not in types:
+    yield from _one_after_the_other(entries)
+
+
+def _one_after_the_other(entries: Sequence[Entry]) -> Iterator[Breach]:
+    """A call has a second stream when it was handed over and nobody took it."""
+    streaming = False
+    for entry in entries:
+        match entry.type:
+            case "stream.started" if streaming:
+                yield Breach(entry.at_ms, "order", "stream.started while there was a stream")
+            case "stream.stopped" if not streaming:
+                yield Breach(entry.at_ms, "order", "stream.stopped while there was no stream")
+            case "stream.started" | "stream.stopped":
+                streaming = entry.type == "stream.started"
+            case kind if kind in _TALK and not streaming:
+                yield Breach(entry.at_ms, "order", f"{kind} outside of the stream")
+            case _:
+                pass
+    if streaming:
         yield Breach(entries[-1].at_ms, "order", "stream.started without stream.stopped")
-        return
-    stop = types.index("stream.stopped")
-    for at, entry in enumerate(entries):
-        if entry.type in _TALK and not start < at < stop:
-            yield Breach(entry.at_ms, "order", f"{entry.type} outside of the stream")
 
 
 def known_kinds(evidence: Evidence) -> Iterator[Breach]:

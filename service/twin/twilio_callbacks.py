@@ -5,6 +5,7 @@ Forms with their blank fields; a callback's copies share one idempotency token. 
 is the call's business, how it travels the courier's.
 """
 
+import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from service.twin.socket import Dial
 from service.twin.twilio_webhooks import Form, Webhooks
 from service.twin.twiml import Stream
 
+_DETECTION_MS = 1840
 TERMINAL = ("completed", "busy", "no-answer", "failed", "canceled")
 _SIP = {"completed": "200", "busy": "486", "no-answer": "487", "failed": "404", "canceled": "487"}
 _PARTIES = ("From", "To", "Caller", "Called")
@@ -109,10 +111,16 @@ class Callbacks:
 
     def detected(self, machine: str) -> None:
         """What asynchronous answering machine detection found."""
-        if self._plan.amd_url:
-            self.post(
-                self._plan.amd_url, {"AnsweredBy": machine, "MachineDetectionDuration": "1840"}
-            )
+        if not self._plan.amd_url:
+            return
+        found = {"AnsweredBy": machine, "MachineDetectionDuration": str(_DETECTION_MS)}
+        send = self._send(self._plan.amd_url, self._ids() | found, "POST")
+
+        async def later() -> None:
+            await asyncio.sleep(_DETECTION_MS / 1000)
+            await send()
+
+        self._courier.post(later)
 
     def recorded(self, duration_s: int) -> None:
         """A recording is there."""

@@ -391,10 +391,16 @@ def test_a_call_that_nobody_took_waits_for_its_socket_and_goes_on() -> None:
     assert (waiting.transferred_at, waiting.stream_lost_at) == (None, at(7))
     again, entries = play(attached(8, owner="B", stream_id="MZ2"), start=waiting)
     assert (again.owner, again.attached, again.stream_stopped_at) == ("B", True, None)
+    assert types(entries) == ["stream.started"]
     assert again.stream_started_at == at(3)  # it goes on: nobody is greeted twice
     over, entries = play(stopped(9, owner="B"), ended(), start=again)
     assert types(entries) == ["stream.stopped", "call.ended"]
     assert over.state is CallState.ENDED
+
+
+def test_a_call_that_came_back_to_no_socket_had_one_stream() -> None:
+    _, entries = play(attached(), transferred(), returned(), ended())
+    assert types(entries)[-3:] == ["stream.stopped", "fault", "call.ended"]
 
 
 @pytest.mark.parametrize("before", [(attached(),), (attached(), transferred(), ending(HANGUP))])
