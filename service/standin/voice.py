@@ -21,7 +21,7 @@ VOICES = {
     "cedar": ("en-us+m1", 35),
     "coral": ("en-us+f2", 50),
     "echo": ("en-us+m2", 45),
-    "fable": ("en-gb", 45),
+    "fable": ("en-gb-scotland", 45),
     "marin": ("en-us", 45),
     "nova": ("en-us+f3", 50),
     "onyx": ("en-us+m5", 30),

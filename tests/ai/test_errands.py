@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from service.ai.errands import Errands
-from service.ai.openai_realtime.events import ToolAsked
+from service.ai.openai.events import ToolAsked
 from service.core.events import EngineEvent, EngineFailed, FillerRequested, ToolCalled
 from service.replay.virtual import run
 from service.tools import ToolResult

@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from service.ai.base import Brief, Emit
 from service.ai.listening import Listener
+from service.ai.openai.caller import Utterance
 from service.ai.openai.errors import RECOGNITION_S, OpenAIFault
+from service.ai.openai.watch import Watch
 from service.ai.openai_pipeline.recognition import House, Recogniser
-from service.ai.openai_realtime.caller import Utterance
-from service.ai.openai_realtime.watch import Watch
 from service.core.audio import AudioFrame
 from service.core.events import (
     EngineFailed,

@@ -6,8 +6,8 @@ dismissed may yet turn out to have been meant for the agent, so it is kept until
 
 from typing import Protocol
 
+from service.ai.openai.caller import Utterance
 from service.ai.openai.errors import OpenAIFault
-from service.ai.openai_realtime.caller import Utterance
 from service.core.audio import AudioFrame
 
 

@@ -14,20 +14,20 @@ import structlog
 from openai.types.realtime import RealtimeTranscriptionSessionCreateRequestParam
 
 from service.ai.base import Brief
+from service.ai.openai import orders
+from service.ai.openai.caller import Caller, Utterance
 from service.ai.openai.errors import OpenAIFault, named_error
-from service.ai.openai_pipeline.recognition import House
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.caller import Caller, Utterance
-from service.ai.openai_realtime.events import (
+from service.ai.openai.events import (
     Committed,
     Complained,
     ServerEvent,
     Understanding,
     Understood,
 )
-from service.ai.openai_realtime.line import Dial, Line
-from service.ai.openai_realtime.orders import Order
-from service.ai.openai_realtime.session import FORMATS, format_for
+from service.ai.openai.line import Dial, Line
+from service.ai.openai.orders import Order
+from service.ai.openai.session import FORMATS, format_for
+from service.ai.openai_pipeline.recognition import House
 from service.core.errors import EngineError
 
 HOPELESS = ("openai.bad_key", "openai.no_quota", "openai.unknown_model")

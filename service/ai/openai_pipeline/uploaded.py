@@ -13,6 +13,7 @@ from openai import AsyncOpenAI
 
 from service.ai.base import Brief
 from service.ai.openai.attempts import in_time
+from service.ai.openai.caller import KEPT_MOST_MS, Utterance
 from service.ai.openai.errors import RECOGNITION_S, OpenAIFault, stage
 from service.ai.openai_pipeline.recognition import House
 from service.ai.openai_pipeline.transcripts import (
@@ -23,7 +24,6 @@ from service.ai.openai_pipeline.transcripts import (
     read_text,
     wav,
 )
-from service.ai.openai_realtime.caller import KEPT_MOST_MS, Utterance
 from service.core.audio import AudioFrame, Encoding, MediaFormat
 from service.media.convert import Converter
 from service.media.frames import frame_bytes

@@ -10,7 +10,7 @@ from service.ai.base import Brief, Emit
 from service.ai.captions import Captions, first_weight_ms
 from service.ai.openai.access import Access
 from service.ai.openai.errors import FIRST_AUDIO_S, NEXT_AUDIO_S, OpenAIFault, stage
-from service.ai.openai_realtime.session import PCM_24K
+from service.ai.openai.session import PCM_24K
 from service.ai.openai_realtime.talk import RealtimeTalk
 from service.ai.spoken import Spoken
 from service.core.audio import PCM16_8K

@@ -14,21 +14,21 @@ from msgspec import Struct
 
 from service.ai.base import Brief, Emit
 from service.ai.listening import Listener
+from service.ai.openai import orders
+from service.ai.openai.caller import Caller, Utterance
 from service.ai.openai.errors import RECOGNITION_S
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.caller import Caller, Utterance
-from service.ai.openai_realtime.ear import TheirEar
-from service.ai.openai_realtime.events import (
+from service.ai.openai.events import (
     Committed,
     Understanding,
     Understood,
     VoiceBegan,
     VoiceEnded,
 )
+from service.ai.openai.orders import Order
+from service.ai.openai.session import format_for
+from service.ai.openai.watch import Watch
+from service.ai.openai_realtime.ear import TheirEar
 from service.ai.openai_realtime.memory import Memory, seed_id
-from service.ai.openai_realtime.orders import Order
-from service.ai.openai_realtime.session import format_for
-from service.ai.openai_realtime.watch import Watch
 from service.core.audio import AudioFrame
 from service.core.events import (
     EngineFailed,

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai import orders
+from service.ai.openai.orders import Order
 from service.core.turns import PastTurn
 
 ENTRIES_MOST = 120

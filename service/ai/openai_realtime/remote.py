@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from service.ai.base import Emit
-from service.ai.openai_realtime.events import RemoteToolAsked, RemoteToolOver
+from service.ai.openai.events import RemoteToolAsked, RemoteToolOver
 from service.core.events import ToolCalled
 
 ARGUMENTS_MOST = 2000

@@ -9,9 +9,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Protocol
 
+from service.ai.openai import orders
 from service.ai.openai.errors import FIRST_AUDIO_S, FIRST_TOKEN_S, NEXT_AUDIO_S
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.events import (
+from service.ai.openai.events import (
     ItemBegan,
     RemoteToolAsked,
     ResponseBegan,
@@ -21,9 +21,9 @@ from service.ai.openai_realtime.events import (
     SoundText,
     ToolAsked,
 )
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai.orders import Order
+from service.ai.openai.watch import Watch
 from service.ai.openai_realtime.reply import Reply
-from service.ai.openai_realtime.watch import Watch
 from service.core.events import EngineEvent, TurnId
 
 KNOWN_MOST = 16

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from service.ai.captions import Captions
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.events import ToolAsked
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai import orders
+from service.ai.openai.events import ToolAsked
+from service.ai.openai.orders import Order
 from service.ai.spoken import FRAME_MS, Word
 from service.core.audio import FRAME_MS as LEAST_MS
 from service.core.audio import SILENCE_BYTE, AudioFrame, MediaFormat, Party

@@ -13,21 +13,21 @@ from service.agents import Agent
 from service.ai.base import Brief, Emit
 from service.ai.captions import first_weight_ms
 from service.ai.errands import Errands
+from service.ai.openai import orders
 from service.ai.openai.errors import OpenAIFault, named_error
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.events import (
+from service.ai.openai.events import (
     Complained,
     RemoteToolAsked,
     RemoteToolOver,
     ResponseOver,
     ToolAsked,
 )
+from service.ai.openai.orders import Order
+from service.ai.openai.session import format_for
 from service.ai.openai_realtime.memory import Memory, seed_id
-from service.ai.openai_realtime.orders import Order
 from service.ai.openai_realtime.remote import RemoteTools
 from service.ai.openai_realtime.replies import Replies, ReplyEvent
 from service.ai.openai_realtime.reply import Reply
-from service.ai.openai_realtime.session import format_for
 from service.core.commands import Interrupt
 from service.core.events import (
     DigitsRequested,

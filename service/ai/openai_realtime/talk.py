@@ -12,9 +12,9 @@ import structlog
 
 from service.ai.base import Brief, Emit
 from service.ai.keys import Keys
+from service.ai.openai import orders, session
 from service.ai.openai.errors import named_error
-from service.ai.openai_realtime import orders, session
-from service.ai.openai_realtime.events import (
+from service.ai.openai.events import (
     Committed,
     Complained,
     RemoteToolsMissing,
@@ -25,10 +25,10 @@ from service.ai.openai_realtime.events import (
     VoiceBegan,
     VoiceEnded,
 )
+from service.ai.openai.line import Dial, Line
+from service.ai.openai.orders import Order
 from service.ai.openai_realtime.hearing import Hearing
-from service.ai.openai_realtime.line import Dial, Line
 from service.ai.openai_realtime.memory import Memory
-from service.ai.openai_realtime.orders import Order
 from service.ai.openai_realtime.speaking import HOPELESS, Speaking
 from service.core.audio import AudioFrame
 from service.core.commands import (

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.ai.base import Brief
+from service.ai.openai.caller import Utterance
 from service.ai.openai.errors import RECOGNITION_S, OpenAIFault
 from service.ai.openai_pipeline.hearing import Hearing
 from service.ai.openai_pipeline.recognition import House
-from service.ai.openai_realtime.caller import Utterance
 from service.core.audio import PCMU_8K, AudioFrame
 from service.core.calls import CallId
 from service.core.events import EngineEvent, EngineFailed, Transcribed

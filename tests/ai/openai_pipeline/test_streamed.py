@@ -9,10 +9,10 @@ from websockets.exceptions import ConnectionClosedError
 
 from service.ai.base import Brief
 from service.ai.openai.access import Server
+from service.ai.openai.caller import Utterance
 from service.ai.openai.errors import OpenAIFault
+from service.ai.openai.line import SESSION_MOST_S
 from service.ai.openai_pipeline.streamed import StreamedRecogniser
-from service.ai.openai_realtime.caller import Utterance
-from service.ai.openai_realtime.line import SESSION_MOST_S
 from service.core.audio import PCMU_8K, Encoding, MediaFormat
 from service.core.calls import CallId
 from service.replay.virtual import run

@@ -10,9 +10,9 @@ import httpx
 from openai import AsyncOpenAI
 
 from service.ai.base import Brief
+from service.ai.openai.caller import Utterance
 from service.ai.openai.errors import OpenAIFault
 from service.ai.openai_pipeline.uploaded import UploadedRecogniser
-from service.ai.openai_realtime.caller import Utterance
 from service.core.audio import PCMU_8K
 from service.core.calls import CallId
 from service.replay.virtual import run

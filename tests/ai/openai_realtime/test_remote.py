@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.ai.openai_realtime.events import RemoteToolAsked, RemoteToolOver
+from service.ai.openai.events import RemoteToolAsked, RemoteToolOver
 from service.ai.openai_realtime.remote import REMOTE_S, RemoteTools
 from service.core.events import EngineEvent, ToolCalled
 from service.replay import virtual

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from service.ai.openai_realtime.events import ToolAsked
+from service.ai.openai.events import ToolAsked
+from service.ai.openai.session import PCM_24K
 from service.ai.openai_realtime.reply import Cutter, Reply
-from service.ai.openai_realtime.session import PCM_24K
 from service.core.audio import PCMU_8K, MediaFormat
 from service.core.events import TurnAudio, TurnEnded, TurnId, TurnStarted
 from service.media.g711 import decode_pcmu

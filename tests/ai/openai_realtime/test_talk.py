@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.ai.openai_realtime.line import SESSION_MOST_S
+from service.ai.openai.line import SESSION_MOST_S
 from service.core.commands import Instruct, Interrupt, StartTurn, TellAudible, TellDigit
 from service.core.errors import EngineError
 from service.core.events import (

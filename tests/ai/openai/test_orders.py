@@ -7,7 +7,7 @@ import pytest
 from openai.types.realtime import RealtimeClientEventParam
 from pydantic import TypeAdapter
 
-from service.ai.openai_realtime import orders
+from service.ai.openai import orders
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeClientEventParam)
 ORDERS = [

@@ -18,8 +18,8 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from websockets.exceptions import WebSocketException
 
 from service.ai.openai.errors import OPENING_S, OpenAIFault, engine_error, named_error, stage
-from service.ai.openai_realtime.events import Complained, ServerEvent, SessionReady, read
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai.events import Complained, ServerEvent, SessionReady, read
+from service.ai.openai.orders import Order
 from service.core.errors import ProtocolError
 
 SESSION_MOST_S = 55 * 60.0

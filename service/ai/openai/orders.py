@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from openai.types.realtime import ConversationItemParam, RealtimeClientEventParam
 
-from service.ai.openai_realtime.events import TURN_KEY
+from service.ai.openai.events import TURN_KEY
 
 Order = RealtimeClientEventParam
 

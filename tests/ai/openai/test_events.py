@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from service.ai.openai_realtime.events import (
+from service.ai.openai.events import (
     Committed,
     Complained,
     ItemBegan,

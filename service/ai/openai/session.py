@@ -6,7 +6,7 @@ from typing import Any, cast
 from openai.types.realtime import RealtimeSessionCreateRequestParam
 
 from service.agents import Agent, McpServer
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai.orders import Order
 from service.core.audio import PCMA_8K, PCMU_8K, Encoding, MediaFormat
 from service.tools import Toolbox, ToolSpec
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.ai.openai_realtime.caller import COMMIT_LEAST_MS, KEPT_MOST_MS, Caller
+from service.ai.openai.caller import COMMIT_LEAST_MS, KEPT_MOST_MS, Caller
 from service.core.audio import PCMU_8K
 from tests.voices import on_the_line, silence
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.ai.openai_realtime.watch import Watch
+from service.ai.openai.watch import Watch
 from service.replay.virtual import run
 
 

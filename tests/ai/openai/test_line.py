@@ -9,12 +9,12 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
+from service.ai.openai import orders
 from service.ai.openai.access import Server
 from service.ai.openai.errors import OpenAIFault
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.events import ServerEvent, SoundDone
-from service.ai.openai_realtime.line import OUTBOX_MOST, Line
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai.events import ServerEvent, SoundDone
+from service.ai.openai.line import OUTBOX_MOST, Line
+from service.ai.openai.orders import Order
 from service.replay.virtual import run
 from tests.ai.openai_realtime.far import Far
 

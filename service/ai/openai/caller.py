@@ -8,8 +8,8 @@ there, so that a new session can be given it again.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from service.ai.openai_realtime import orders
-from service.ai.openai_realtime.orders import Order
+from service.ai.openai import orders
+from service.ai.openai.orders import Order
 from service.core.audio import SILENCE_BYTE, AudioFrame, MediaFormat
 from service.media.convert import Converter
 from service.media.frames import frame_bytes
