@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.ai.openai_realtime.test_orders import is_allowed
+from tests.ai.openai.test_orders import is_allowed
 
 from service.agents import Agent, McpServer
 from service.ai.openai import session
