@@ -1,5 +1,6 @@
 """Conversations with a model: both OpenAI engines, over both carriers, against the stand-in."""
 
+import audioop
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -293,3 +294,37 @@ def silences_ms(record: CallRecord) -> int:
     spans = record.spans()
     gaps = [after.start_ms - before.end_ms for before, after in pairwise(spans)]
     return round(max([spans[0].start_ms, *gaps]))
+
+
+# Where the time goes -----------------------------------------------------------------------------
+
+SLOW = {"recognition_ms": 150, "first_token_ms": 500, "token_ms": 10, "first_audio_ms": 250}
+WITHIN_MS = 30
+LOUD_RMS = 300
+
+
+def loud_ms(pcmu: bytes) -> list[int]:
+    """Where it is loud, in blocks of 10 ms."""
+    return [
+        at // 8
+        for at in range(0, len(pcmu), 80)
+        if audioop.rms(audioop.ulaw2lin(pcmu[at : at + 80], 2), 2) > LOUD_RMS
+    ]
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_latency_adds_up_to_the_gap_on_the_line(engine: str, carrier: str, tmp_path: Path) -> None:
+    question = spoken("what are your opening hours")
+    steps: list[Step] = [WaitForAgent(), question, WaitForAgent(), HangUp()]
+    script = {**ONE_ANSWER, "delays": SLOW}
+    turns, _, record, _ = play(engine, carrier, script, steps, folder=tmp_path)
+    latency = dict(turns[-1]["latency"])
+    said_ms = next(remark.at_ms for remark in record.remarks if remark.kind == "says")
+    stopped_ms = said_ms + loud_ms(question.pcmu)[-1] + 10
+    began_ms = record.streams[0].started_at_ms
+    heard_ms = next(at for at in loud_ms(record.heard_pcmu()) if began_ms + at > stopped_ms)
+    gap_ms = began_ms + heard_ms - stopped_ms
+    total_ms = latency.pop("response_ms")
+    assert sum(latency.values()) == total_ms
+    assert abs(total_ms - gap_ms) <= WITHIN_MS

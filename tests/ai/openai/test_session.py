@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from tests.ai.openai.test_orders import is_allowed
-
 from service.agents import Agent, McpServer
 from service.ai.openai import session
 from service.core.audio import PCM16_8K, PCMA_8K, PCMU_8K
+from tests.ai.openai.test_orders import is_allowed
 from tests.ai.openai_realtime.scene import Box, agent
 
 ALL = {
