@@ -4,10 +4,13 @@ import audioop
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import integers, lists
 
 from service.replay import virtual
 from service.replay.stage import Stage, open_stage, standing_in
@@ -328,3 +331,31 @@ def test_latency_adds_up_to_the_gap_on_the_line(engine: str, carrier: str, tmp_p
     total_ms = latency.pop("response_ms")
     assert sum(latency.values()) == total_ms
     assert abs(total_ms - gap_ms) <= WITHIN_MS
+
+
+LONG = (
+    "We open at nine in the morning, and we close at five, except on Fridays, when we close at two."
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(cuts_ms=lists(integers(300, 4000), min_size=5, max_size=5))
+def test_wherever_an_answer_is_cut_its_words_are_those_that_were_played(
+    engine: str, cuts_ms: list[int]
+) -> None:
+    question = spoken("what are your opening hours")
+    cuts = [InterruptAfter(cut_ms, question.pcmu, question.text) for cut_ms in cuts_ms]
+    steps: list[Step] = [WaitForAgent(), question, *cuts, HangUp()]
+    script = {"heard": ["what are your opening hours"], "repeats": True}
+    script |= {"replies": [{"hears": "*", "says": LONG}]}
+    with TemporaryDirectory() as folder:
+        turns, found, _, _ = play(engine, "twilio", script, [*steps, HangUp()], folder=Path(folder))
+    begins = virtual.run(words_of(LONG))
+    told = {each["turn_id"]: each["heard_ms"] for each in of(found, "agent.interrupted")}
+    cut = [turn for turn in turns if turn["turn_id"] in told]
+    assert len(cut) >= len(cuts_ms) - 1
+    for turn in cut:
+        whole = sum(begin <= told[turn["turn_id"]] for begin in begins[1:])
+        assert LONG.startswith(turn["heard_text"])
+        assert abs(len(turn["heard_text"].split()) - whole) <= 1

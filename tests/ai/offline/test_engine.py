@@ -8,9 +8,11 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from service.agents import Agent, AgentBook, Voice
 from service.ai.base import Brief
@@ -34,6 +36,7 @@ from service.core.events import (
     TurnStarted,
     TurnText,
 )
+from service.core.turns import PastTurn
 from tests.voices import on_the_line, recording, silence
 
 AGENTS = Path(__file__).parents[3] / "agents"
@@ -64,12 +67,12 @@ async def engine() -> AsyncIterator[OfflineEngine]:
 class Call:
     """A caller, and what they get to hear."""
 
-    def __init__(self, engine: OfflineEngine, agent: Agent) -> None:
+    def __init__(self, engine: OfflineEngine, agent: Agent, **brief: Any) -> None:
         self._engine = engine
         self._now_ms = 0
         self.events: list[EngineEvent] = []
-        brief = Brief(call_id=CallId("call_1"), agent=agent, hears=PCMU_8K, speaks=PCMU_8K)
-        self.line = engine.open(brief, self._take)
+        told = Brief(call_id=CallId("call_1"), agent=agent, hears=PCMU_8K, speaks=PCMU_8K)
+        self.line = engine.open(replace(told, **brief), self._take)
         self._ended = asyncio.Event()
 
     def _take(self, event: EngineEvent) -> None:
@@ -104,6 +107,15 @@ def shipped(name: str) -> Agent:
     agent = book.get(name)
     assert agent is not None
     return agent
+
+
+async def test_a_conversation_that_another_engine_began_is_answered_where_it_stands(
+    engine: OfflineEngine,
+) -> None:
+    asked = PastTurn("agent", "Hello."), PastTurn("caller", "When are you open?")
+    call = Call(engine, shipped("receptionist"), history=asked, unanswered=True)
+    async with call.line:
+        assert "nine to five" in await call.answer()
 
 
 async def test_a_booking_from_the_greeting_to_the_goodbye(engine: OfflineEngine) -> None:
