@@ -40,8 +40,8 @@ BREAKS = (
     Break(
         "barge-in: the carrier is not told to fall silent",
         "service/core/dialog.py",
-        "commands += [ClearAudio(), *self._interrupt([*self._turns.values()], now_ms)]",
-        "commands += [*self._interrupt([*self._turns.values()], now_ms)]",
+        "return [*commands, ClearAudio(), *self._speaking.interrupt(now_ms)]",
+        "return [*commands, *self._speaking.interrupt(now_ms)]",
         "barge-in",
         (
             "twilio/inbound-caller-interrupts-greeting",
