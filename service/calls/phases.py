@@ -3,7 +3,7 @@
 Pure: the store turns the waiting time into a lease, the sweep asks for the verdict.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import assert_never
 
@@ -100,6 +100,13 @@ def _transferred_ms(call: Call) -> int:
     return max(call.max_duration_s * 1000 - round(lasted.total_seconds() * 1000), 0)
 
 
+def _talks_on(call: Call, now: datetime) -> bool:
+    """A call that was handed over, and may still last."""
+    if phase(call) is not Phase.TRANSFERRED or call.transferred_at is None:
+        return False
+    return now < call.transferred_at + timedelta(milliseconds=_transferred_ms(call))
+
+
 _ENDS = {
     Phase.DIALLING: CallEnd(Outcome.NO_ANSWER, "ring_timeout", "limit"),
     Phase.WAITING: CallEnd(Outcome.NO_ANSWER, "no_stream", "caller"),
@@ -113,9 +120,13 @@ _ENDS = {
 
 
 def verdict(call: Call, now: datetime) -> tuple[CallEvent, ...]:
-    """What happened to a call whose patience ran out; nothing to one that is over."""
+    """What happened to a call whose patience ran out; nothing to one that is over.
+
+    Nor to one that was handed over before its time has come: whoever held it may have renewed, and
+    so shortened, its lease once more.
+    """
     now_phase = phase(call)
-    if now_phase is Phase.OVER:
+    if now_phase is Phase.OVER or _talks_on(call, now):
         return ()
     # The same name for the same verdict on the same version, whoever passes it.
     name = f"sweep.{call.version}"

@@ -17,7 +17,7 @@ from service.calls.metrics import Metrics
 from service.calls.phases import Phase, phase, verdict
 from service.calls.store import CallStore
 from service.clock import Clock
-from service.core.calls import Call, CallId
+from service.core.calls import Call, CallEvent, CallId
 from service.core.errors import StaleCall, StoreAway, UnknownCall
 
 EVERY_S = 1.0
@@ -88,19 +88,22 @@ class Sweep:
         call = await self._store.get(overdue.call_id)
         if call is None or call.version != overdue.version:
             return  # there was news of it after all
+        verdicts = verdict(call, now)
+        if not verdicts:
+            return
         lost = phase(call) is Phase.LOST
         if lost:  # the line may still be open, and nobody else will close it
             await self._control.try_hang_up(call, timeout_s=HANG_UP_TIMEOUT_S)
         try:
-            await self._end(call, now)
+            await self._end(call, verdicts)
         except (StaleCall, UnknownCall):
             return
         if not lost:
             await self._control.try_hang_up(call, timeout_s=HANG_UP_TIMEOUT_S)
 
-    async def _end(self, call: Call, now: datetime) -> None:
+    async def _end(self, call: Call, verdicts: Iterable[CallEvent]) -> None:
         """Only from the version that was judged: a call that is taken over meanwhile lives."""
-        for event in verdict(call, now):
+        for event in verdicts:
             call = (await self._store.apply(call.call_id, event, version=call.version)).call
         if call.end is not None:
             self._metrics.calls_swept.labels(call.end.cause).inc()

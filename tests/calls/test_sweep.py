@@ -222,3 +222,20 @@ async def test_a_call_handed_over_lives_without_a_bridge_for_as_long_as_it_may(
     clock.pass_ms(2)
     assert (await swept(house, call)).end == end(Outcome.COMPLETED, "max_duration", "limit")
     assert house.carrier.paths() == ["hang_up"]
+
+
+async def test_a_lease_that_was_renewed_too_late_does_not_end_a_call_that_was_handed_over(
+    house: House, clock: StoppedClock
+) -> None:
+    call = inbound(max_duration_s=600)
+    await house.store.create(call)
+    await house.store.apply(call.call_id, attached(2))
+    await house.store.apply(call.call_id, transferred(8))
+    await house.store.leases.renew([call.call_id], clock.utc())  # by who held it until then
+    for _ in range(59):
+        clock.pass_ms(10_000)
+        assert (await swept(house, call)).state is CallState.BRIDGED
+    assert house.carrier.paths() == []
+    clock.pass_ms(40_000)
+    assert (await swept(house, call)).end == end(Outcome.COMPLETED, "max_duration", "limit")
+    assert house.carrier.paths() == ["hang_up"]
