@@ -133,6 +133,8 @@ class TelnyxRest:
         }
         if call.our_number:
             body["from"] = call.our_number
+        if call.max_duration_s is not None:
+            body["time_limit_secs"] = _clamp(call.max_duration_s, TIME_LIMIT_S)
         yield from self._insist(self._action(_control_id(call), "transfer", body))
         stop = {"command_id": _command_id(call.call_id, f"stop/{order}")}
         yield self._action(_control_id(call), "streaming_stop", stop)

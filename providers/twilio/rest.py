@@ -100,8 +100,14 @@ class TwilioRest:
 
         An order that got no answer may have been carried out: given again, it would ring anew.
         """
-        done_url = self._callback("dial-done", call.call_id)
-        dial = twiml.dial(to, caller_id=call.our_number, done_url=done_url)
+        limit_s = call.max_duration_s
+        dial = twiml.dial(
+            to,
+            caller_id=call.our_number,
+            done_url=self._callback("dial-done", call.call_id),
+            leg_url=self._callback("dial-status", call.call_id),
+            limit_s=None if limit_s is None else min(limit_s, TIME_LIMIT_S[1]),
+        )
         response = yield self._change(call, ("Twiml", twiml.response(dial).decode()))
         _changed(response, retryable=response.status >= 500)
 

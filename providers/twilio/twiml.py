@@ -29,14 +29,19 @@ def connect_stream(stream_url: str, *, done_url: str, status_url: str) -> str:
     )
 
 
-def dial(number: str, *, caller_id: str, done_url: str) -> str:
+def dial(
+    number: str, *, caller_id: str, done_url: str, leg_url: str, limit_s: int | None = None
+) -> str:
     """Connect the person with somebody else; when that is over, `done_url` is asked what next.
 
     They hear it ring, and are charged for one call, until somebody picks up (answerOnBridge).
+    `leg_url` is told of the end of the leg that is dialled; `limit_s`: how long it may last.
     """
     caller = f" callerId={quoteattr(caller_id)}" if caller_id else ""
+    limit = "" if limit_s is None else f' timeLimit="{limit_s}"'
     return (
-        f'<Dial{caller} answerOnBridge="true" timeout="{DIAL_TIMEOUT_S}"'
+        f'<Dial{caller} answerOnBridge="true" timeout="{DIAL_TIMEOUT_S}"{limit}'
         f' action={quoteattr(done_url)} method="POST">'
-        f"<Number>{escape(number)}</Number></Dial>"
+        f'<Number statusCallback={quoteattr(leg_url)} statusCallbackMethod="POST"'
+        f' statusCallbackEvent="completed">{escape(number)}</Number></Dial>'
     )

@@ -23,6 +23,7 @@ from service.core.calls import (
     CallAnswered,
     CallEnd,
     CallEnded,
+    CallEnding,
     CallEvent,
     CallId,
     CallReturned,
@@ -48,6 +49,9 @@ _ENDS: dict[str, tuple[Outcome, str, EndedBy]] = {
 }
 """What a final CallStatus means. Twilio does not tell who hung up: an end that we decided was
 booked before, so what is left is the person's, and a canceling not ours is the carrier's."""
+
+_PARTED = CallEnd(Outcome.COMPLETED, "hung_up", "carrier")
+"""How a call ends that was handed over: which of the two hung up Twilio does not tell."""
 
 _ANSWERED_BY = {
     "human": "human",
@@ -89,6 +93,7 @@ class TwilioWebhooks:
         "/voice",
         "/connect-done",
         "/dial-done",
+        "/dial-status",
         "/status",
         "/stream-status",
         "/amd",
@@ -125,6 +130,8 @@ class TwilioWebhooks:
                 return _connect_done(told, about)
             case "dial-done":
                 return _dial_done(told, about)
+            case "dial-status":
+                return _leg_ended(told, about)
             case "amd":
                 return replace(about, events=_detected(told), machine=_machine(told))
             case path if path in _EVENTS:
@@ -208,7 +215,7 @@ def _dial_done(told: _Told, about: Notice) -> Notice:
             event_id=f"{told.call_sid}:dial-done",
             occurred_at=told.at(),
             provider_call_id=told.call_sid,
-            end=CallEnd(Outcome.COMPLETED, "hung_up", "carrier"),
+            end=_PARTED,
         )
         return replace(about, asks_stream=True, events=(ended,))
     why = word.replace("-", "_") if word in _ENDS else "failed"
@@ -219,6 +226,19 @@ def _dial_done(told: _Told, about: Notice) -> Notice:
         code=f"twilio.transfer_{why}",
     )
     return replace(about, asks_stream=True, returns=True, events=(returned,))
+
+
+def _leg_ended(told: _Told, about: Notice) -> Notice:
+    """The other leg of a transfer was hung up, or not waited for, and so is the call.
+
+    What comes next is /dial-done's to say, but whether Twilio asks for that when it was the person
+    who hung up is not documented: without that word the call ends a little later.
+    """
+    about = replace(about, provider_call_id=told.fields.get("ParentCallSid") or None)
+    if told.status() not in ("completed", "canceled"):
+        return about  # nobody took it: the person is still there
+    ending = CallEnding(event_id=f"{told.call_sid}:leg-ended", occurred_at=told.at(), end=_PARTED)
+    return replace(about, events=(ending,))
 
 
 # What the fields mean to a call ----------------------------------------------------------------

@@ -416,6 +416,14 @@ def test_a_transfer_dials_from_our_number_and_then_stops_the_stream() -> None:
     assert body_of(stop)["command_id"] != body["command_id"]
 
 
+@pytest.mark.parametrize(("most_s", "limit"), [(600, 600), (1, 60), (86_400, 14_400)])
+def test_a_transfer_lasts_no_longer_than_a_call_may(most_s: int, limit: int) -> None:
+    call = msgspec.structs.replace(CALL, max_duration_s=most_s)
+    body = asked(new_rest().transfer(call, "+15550100009"))
+    assert_known_to_sdk(body, ActionTransferParams)
+    assert body["time_limit_secs"] == limit
+
+
 def test_who_is_called_by_transfer_sees_the_number_that_was_dialled() -> None:
     came_in = msgspec.structs.replace(CALL, direction=Direction.INBOUND)
     assert asked(new_rest().transfer(came_in, "+15550100009"))["from"] == "+15550100002"

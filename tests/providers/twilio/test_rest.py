@@ -314,16 +314,28 @@ def test_a_transfer_is_the_twiml_that_the_sdk_would_write() -> None:
         caller_id="+14155550123",
         answer_on_bridge=True,
         timeout=30,
+        time_limit=600,
         action="https://bridge.example.org/twilio/dial-done?call_id=call_1",
         method="POST",
     )
-    dial.number("+14155550100")
+    dial.number(
+        "+14155550100",
+        status_callback="https://bridge.example.org/twilio/dial-status?call_id=call_1",
+        status_callback_method="POST",
+        status_callback_event="completed",
+    )
     theirs.append(dial)
-    ours = dialled(LIVE, "+14155550100")
+    ours = dialled(replace(LIVE, max_duration_s=600), "+14155550100")
     wanted = ElementTree.fromstring(str(theirs))
     assert ElementTree.canonicalize(ElementTree.tostring(ours)) == ElementTree.canonicalize(
         ElementTree.tostring(wanted)
     )
+
+
+@pytest.mark.parametrize(("most_s", "limit"), [(60, "60"), (10**6, "86400"), (None, None)])
+def test_a_transfer_lasts_no_longer_than_a_call_may(most_s: int | None, limit: str | None) -> None:
+    ours = dialled(replace(LIVE, max_duration_s=most_s), "+14155550100")
+    assert ours[0].get("timeLimit") == limit
 
 
 def test_who_is_called_by_transfer_sees_a_number_of_ours() -> None:

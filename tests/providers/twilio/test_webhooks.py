@@ -17,6 +17,7 @@ from service.core.calls import (
     CallAnswered,
     CallEnd,
     CallEnded,
+    CallEnding,
     CallEvent,
     CallId,
     CallReturned,
@@ -476,3 +477,24 @@ def test_the_agent_is_told_who_picked_up(
     webhooks: TwilioWebhooks, word: str, machine: MachineDetected | None
 ) -> None:
     assert told(webhooks, "/twilio/amd", AnsweredBy=word).machine == machine
+
+
+@pytest.mark.parametrize("leg_status", ["completed", "canceled"])
+def test_the_end_of_the_leg_that_took_the_call_lets_the_call_end(
+    webhooks: TwilioWebhooks, leg_status: str
+) -> None:
+    fields = {"CallSid": "CA2", "ParentCallSid": CALL_SID, "CallStatus": leg_status}
+    notice = told(webhooks, "/twilio/dial-status", **fields)
+    event = only(notice)
+    assert isinstance(event, CallEnding)
+    assert event.end == CallEnd(Outcome.COMPLETED, "hung_up", "carrier")
+    assert (notice.call_id, notice.provider_call_id) == ("call_1", CALL_SID)
+    assert not notice.asks_stream
+
+
+@pytest.mark.parametrize("leg_status", ["busy", "no-answer", "failed", "in-progress", ""])
+def test_a_leg_that_nobody_took_leaves_the_call_to_the_action(
+    webhooks: TwilioWebhooks, leg_status: str
+) -> None:
+    fields = {"CallSid": "CA2", "ParentCallSid": CALL_SID, "CallStatus": leg_status}
+    assert told(webhooks, "/twilio/dial-status", **fields).events == ()
