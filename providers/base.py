@@ -77,7 +77,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     events: tuple[CallEvent, ...] = ()
     digit: str | None = None  # a key press told by webhook
     machine: MachineDetected | None = None  # who picked up, for the one who talks with them
-    event_id: str | None = None  # the carrier's own, by which a repeated digit is known
+    event_id: str | None = None  # the carrier's own, by which a repetition of these is known
 
 
 class Answer(Struct, frozen=True):

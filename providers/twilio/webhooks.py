@@ -133,7 +133,12 @@ class TwilioWebhooks:
             case "dial-status":
                 return _leg_ended(told, about)
             case "amd":
-                return replace(about, events=_detected(told), machine=_machine(told))
+                return replace(
+                    about,
+                    events=_detected(told),
+                    machine=_machine(told),
+                    event_id=f"{call_sid}:amd",
+                )
             case path if path in _EVENTS:
                 return replace(about, events=_EVENTS[path](told))
             case _:

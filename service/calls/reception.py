@@ -16,6 +16,7 @@ from providers.base import Answer, Flow, Notice, Offer, Provider, WebhookRequest
 from service.calls.admission import Admission
 from service.calls.control import Control
 from service.calls.desk import Desk
+from service.calls.detection import Detection
 from service.calls.errands import Errands
 from service.calls.journal import Journal
 from service.calls.mailbox import Mailbox
@@ -65,6 +66,7 @@ class Reception:
         self._journal = journal
         self._mailbox = mailbox
         self._errands = errands
+        self._detection = Detection(desk.store, mailbox, errands)
         self._admission = admission
         self._clock = clock
         self._attach_ms = attach_ms
@@ -102,8 +104,8 @@ class Reception:
             call = await self._handed_over(call)
         for event in notice.events:
             call = await self._apply(call, event)
-        if notice.machine is not None:
-            await self._mailbox.send(call, notice.machine)
+        if notice.machine is not None and notice.event_id is not None:
+            await self._detection.tell(call, notice.event_id, notice.machine)
         if notice.digit is not None:
             await self._press(call, notice, notice.digit)
         if notice.offer is None and not notice.asks_stream:

@@ -465,6 +465,9 @@ async def test_the_bridge_is_told_who_picked_up(house: House) -> None:
     call = await offered_and_attached(house)
     found = ring("noted", "e-amd", 4, type="machine.detected", data={"result": "machine"})
     machine = {"result": "machine", "greeting_over": True}
-    await tell(house, provider_call_id="CA1", machine=machine, events=[found])
+    said: dict[str, Any] = {"event_id": "e-amd", "machine": machine, "events": [found]}
+    for _ in range(2):
+        await tell(house, provider_call_id="CA1", **said)
+    await house.errands.finish(5)
     assert house.told == [(call.call_id, MachineDetected("machine", greeting_over=True))]
     assert (await house.events(call.call_id))[-1] == "machine.detected"

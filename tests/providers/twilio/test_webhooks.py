@@ -476,7 +476,9 @@ def test_a_call_is_taken_back_as_it_was_taken(webhooks: TwilioWebhooks) -> None:
 def test_the_agent_is_told_who_picked_up(
     webhooks: TwilioWebhooks, word: str, machine: MachineDetected | None
 ) -> None:
-    assert told(webhooks, "/twilio/amd", AnsweredBy=word).machine == machine
+    notice = told(webhooks, "/twilio/amd", AnsweredBy=word)
+    assert notice.machine == machine
+    assert notice.event_id == f"{CALL_SID}:amd"
 
 
 @pytest.mark.parametrize("leg_status", ["completed", "canceled"])
