@@ -28,6 +28,7 @@ class Sentences:
         self.own_voice = own_voice
         self._kept: OrderedDict[tuple[str, str], Spoken] = OrderedDict()
         self._kept_bytes = 0
+        self._making: set[tuple[str, str]] = set()  # calls that begin at once need it once
 
     def ready(self, agent: Agent, text: str) -> Spoken | None:
         """The sentence in this agent's voice, else in this machine's, if either was made."""
@@ -52,13 +53,17 @@ class Sentences:
                 await self._make(self.own_voice, agent.own_voice_key, text, agent)
 
     async def _make(self, speak: OwnVoice | None, voice: str, text: str, agent: Agent) -> None:
-        if speak is None or (voice, text) in self._kept:
+        key = (voice, text)
+        if speak is None or key in self._kept or key in self._making:
             return
+        self._making.add(key)
         try:
             async with asyncio.timeout(MAKE_S):
-                self._keep((voice, text), await speak(text, agent))
+                self._keep(key, await speak(text, agent))
         except (EngineError, TimeoutError):
             return  # the other voice may have it
+        finally:
+            self._making.discard(key)
 
     def _keep(self, key: tuple[str, str], spoken: Spoken) -> None:
         self._kept[key] = spoken

@@ -70,6 +70,18 @@ async def test_a_voice_that_takes_too_long_is_not_waited_for() -> None:
     assert sentences.ready(AGENT, "Sorry.") is OURS
 
 
+@on_virtual_time
+async def test_calls_that_begin_at_once_have_a_sentence_made_once() -> None:
+    class Thorough(Singer):
+        async def speak(self, text: str, agent: Agent) -> Spoken:
+            await asyncio.sleep(1)
+            return await super().speak(text, agent)
+
+    sentences, engine = Sentences(), Thorough()
+    await asyncio.gather(*(sentences.make(engine, AGENT, {"name": "Ana"}) for _ in range(5)))
+    assert sorted(engine.asked) == ["One moment, Ana.", "Sorry."]
+
+
 async def test_without_any_voice_nothing_is_ready() -> None:
     sentences = Sentences()
     await sentences.make(FakeEngine(), AGENT, {})
