@@ -29,6 +29,7 @@ _EVENED = (
 _NEW_EACH_TIME = {
     "command_id",
     "client_state",
+    "target_leg_client_state",
     "stream_auth_token",
     "turn_id",
     "stream_id",

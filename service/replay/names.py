@@ -18,6 +18,7 @@ _NAMES = {
     "call": re.compile(r"\bcall_[0-9A-HJKMNP-TV-Z]{26}\b"),
     "token": re.compile(r"(?<=/stream/)[0-9A-Za-z_.-]{16,}"),
     "state": re.compile(r'(?<="client_state":")[^"]+'),
+    "transfer": re.compile(r'(?<="target_leg_client_state":")[^"]+'),
 }
 _CARRIERS_NAME = re.compile(r"\bCA[0-9a-f]{32}\b|\bv3:[0-9A-Za-z_-]{16,}")
 _PREFIX = 3  # of "v3:", and of a SID as good as any

@@ -13,7 +13,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from service.twin.caller import Step
+from service.twin.caller import HangUp, Silence, Step
 
 _TOKEN = re.compile(r"[A-Za-z0-9_~-]{16,}")
 _WAIT_FOR_RECEIPT_S = 2.0  # a call does not stand still for a slow callback
@@ -37,8 +37,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     result: Result = "answered"
     ring_ms: int = 1000
     steps: Iterable[Step] = ()  # what the person does after answering
-    talk_ms: int = 3000  # of a transfer: how long they talk before the one called hangs up
-    machine: str = "human"  # what answering machine detection finds, in the carrier's word
+    talk_ms: int = 3000  # of a transfer without steps: after which the one called hangs up
+    machine: str = "human"  # what detection finds: human, machine, or a word of the carrier's own
+    beep: bool = True  # a machine's greeting ends in a tone
+    greeting_ms: int = 4000  # after which it has ended
     rest: RestFault | None = None  # what becomes of the command that places it
 
 
@@ -80,6 +82,11 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     copies: int = 1
     delay_ms: tuple[int, int] = (0, 0)
     hold: bool = False
+
+
+def talk(outcome: Outcome) -> Iterable[Step]:
+    """What the one does whom a call was handed to."""
+    return outcome.steps or (Silence(outcome.talk_ms), HangUp())
 
 
 class Courier:

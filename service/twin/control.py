@@ -11,7 +11,7 @@ import ipaddress
 import wave
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct, structs
@@ -61,7 +61,9 @@ class NumberOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     result: Result = "answered"
     ring_ms: int = 1000
     script: list[Any] = []
-    machine: str = "human"
+    machine: str = "human"  # human, machine, or a word of the carrier's own
+    beep: bool = True  # a machine's greeting ends in a tone
+    greeting_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 4000
     rest: RestFault | None = None
 
 
@@ -261,6 +263,8 @@ class Control:
             ring_ms=order.ring_ms,
             steps=await self._steps(order.script),
             machine=order.machine,
+            beep=order.beep,
+            greeting_ms=order.greeting_ms,
             rest=order.rest,
         )
         number = request.path_params["number"]

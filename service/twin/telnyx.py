@@ -8,8 +8,9 @@ import asyncio
 import hmac
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from msgspec import structs
@@ -26,6 +27,7 @@ from service.twin.behaviour import (
     RestFault,
     hang,
     html_page,
+    talk,
 )
 from service.twin.caller import Caller, Step
 from service.twin.record import CallRecord, Warned, Watch
@@ -33,9 +35,9 @@ from service.twin.socket import Dial
 from service.twin.telnyx_call import TelnyxCall
 from service.twin.telnyx_events import Account, Habits, new_control_id, new_uuid
 from service.twin.telnyx_params import ACTIONS, Body, Refusal, read_body, read_streaming
-from service.twin.telnyx_transfer import TransferLeg
 from service.twin.telnyx_webhooks import Webhooks
 
+_WHILE_RINGING = ("answer", "reject", "hangup", "client_state_update")
 _COMMAND_ID_S = 60.0  # how long a command_id is remembered
 
 
@@ -158,6 +160,7 @@ class TelnyxTwin:
         *,
         account: Account | None = None,
         delivery: Delivery | None = None,
+        session_id: str = "",
     ) -> TelnyxCall:
         account = account or self._account
         if account.faults.signature == "other_url":
@@ -173,7 +176,9 @@ class TelnyxTwin:
         )
         courier = Courier(delivery or self.delivery, self._chance)
         caller = Caller(steps, noise=account.faults.noise)
-        call = TelnyxCall(account, record, caller, order=order, courier=courier)
+        call = TelnyxCall(
+            account, record, caller, order=order, courier=courier, session_id=session_id
+        )
         self.records.append(record)
         self.calls[call.control_id] = call
         return call
@@ -224,7 +229,8 @@ class TelnyxTwin:
         return {"data": numbers, "meta": {"total_pages": 1, "page_number": 1}}
 
     async def _read(self, request: Request) -> Body:
-        return _resource(self._find(request))
+        call = self._find(request)
+        return {"data": _resource(call)["data"] | call.times()}
 
     async def _dial(self, request: Request) -> Body | RestFault:
         body = read_body(await request.body(), "dial")
@@ -243,11 +249,37 @@ class TelnyxTwin:
         answer = _resource(call)
         call.record.log("rest", "carrier", response={"status": 200, "body": answer})
         self._dialled[body.get("command_id", call.control_id)] = (now_s, answer)
-        task = asyncio.create_task(call.ring_out(outcome, read_streaming(body)), name="twin call")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(call.ring_out(outcome, read_streaming(body)))
         await asyncio.sleep(self._account.habits.dial_answer_ms / 1000)
         return answer if outcome.rest is None else outcome.rest
+
+    def _begin(self, life: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(life, name="twin call")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _transfer(self, call: TelnyxCall, body: Body) -> None:
+        """A new leg, in the session of the one that is transferred."""
+        to = body["to"]
+        outcome = self.outcomes.get(to, self.default_outcome)
+        order = {"webhook_url": call.events.url, **body}
+        order["client_state"] = body.get("target_leg_client_state")
+        from_ = body.get("from", call.record.to if call.inbound else call.record.from_)
+        leg = self._new(
+            "outbound", to, from_, talk(outcome), order, session_id=call.events.session_id
+        )
+        call.join(leg)
+        call.record.remark("is_connected", to)
+        self._begin(leg.ring_out(outcome, None))
+
+    def _bridge(self, call: TelnyxCall, body: Body) -> None:
+        other = self.calls.get(body["call_control_id"])
+        if other is None or other is call:
+            raise Refusal(422, "90015", pointer="/call_control_id")
+        if other.state != "answered":
+            raise Refusal(422, "90034", pointer="/call_control_id")
+        call.join(other)
+        self._begin(call.bridge())
 
     async def _act(self, request: Request) -> Body:
         action = request.path_params["action"]
@@ -260,9 +292,7 @@ class TelnyxTwin:
             _log(call, request, command)
             if not self._seen(call, command):
                 _check_state(call, action)
-                _carry_out(call, action, command)
-                if action == "transfer":
-                    self._hand_over(call, command)
+                self._carry_out(call, action, command)
                 self._remember(call, command)
         except Refusal as refusal:
             error = {"status": refusal.status, "body": refusal.body()}
@@ -272,20 +302,25 @@ class TelnyxTwin:
         call.record.log("rest", "carrier", response={"status": 200, "body": ok})
         return ok
 
-    def _hand_over(self, call: TelnyxCall, body: Body) -> None:
-        record = CallRecord(
-            provider="telnyx",
-            call_id=new_control_id(self._chance),
-            direction="outbound",
-            to=body["to"],
-            from_=body.get("from", call.record.to),
-            watch=self._watch,
-            keep_media=self._keep_media,
-        )
-        self.records.append(record)
-        courier = Courier(self.delivery, self._chance)
-        leg = TransferLeg(self._account, record, body, of=call.events, courier=courier)
-        call.transfer(leg, self.outcomes.get(body["to"], self.default_outcome))
+    def _carry_out(self, call: TelnyxCall, action: str, body: Body) -> None:
+        call.events.client_state = body.get("client_state", call.events.client_state)
+        match action:
+            case "answer":
+                call.answer(body, read_streaming(body))
+            case "reject":
+                call.reject(body["cause"])
+            case "hangup":
+                call.hang_up()
+            case "transfer":
+                self._transfer(call, body)
+            case "bridge":
+                self._bridge(call, body)
+            case "send_dtmf":
+                call.record.digits_sent.append(body["digits"])
+            case "streaming_start" | "streaming_stop":
+                call.stream(read_streaming(body))
+            case _:
+                call.deeds.do(action, body)
 
     def _seen(self, call: TelnyxCall, command: Body) -> bool:
         at_s = call.command_ids.get(command.get("command_id", ""))
@@ -312,31 +347,14 @@ def _check_state(call: TelnyxCall, action: str) -> None:
             raise Refusal(422, "90102")
         case "answer" | "reject" if call.state == "answered":
             raise Refusal(422, "10015", "The call has been answered already")
-        case "send_dtmf" | "streaming_start" | "streaming_stop" | "transfer" if (
-            call.state != "answered"
-        ):
+        case _ if call.state != "answered" and action not in _WHILE_RINGING:
             raise Refusal(422, "90034")
         case "streaming_start" if call.streaming is not None:
             raise Refusal(422, "90045")
         case "streaming_stop" if call.streaming is None:
             raise Refusal(422, "90048")
-        case _:
-            return
-
-
-def _carry_out(call: TelnyxCall, action: str, body: Body) -> None:
-    call.events.client_state = body.get("client_state", call.events.client_state)
-    match action:
-        case "answer":
-            call.answer(body, read_streaming(body))
-        case "reject":
-            call.reject(body["cause"])
-        case "hangup":
-            call.hang_up()
-        case "send_dtmf":
-            call.record.digits_sent.append(body["digits"])
-        case "streaming_start" | "streaming_stop":
-            call.stream(read_streaming(body))
+        case "transfer" | "bridge" if call.peer is not None:
+            raise Refusal(422, "10015", "The call is connected with another, or about to be")
         case _:
             return
 

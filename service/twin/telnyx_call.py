@@ -16,12 +16,19 @@ from service.twin.line import Line, LineEnd, await_close, drain, send
 from service.twin.playback import Playback
 from service.twin.record import CallRecord, StreamRecord
 from service.twin.socket import DeadAir, Socket, UpgradeRefused
+from service.twin.telnyx_deeds import Deeds
 from service.twin.telnyx_events import Account, Cause, Events, new_control_id, new_uuid
 from service.twin.telnyx_media import TelnyxMedia, connected
 from service.twin.telnyx_params import Body, Streaming
-from service.twin.telnyx_transfer import HUNG_UP, NOT_TAKEN, TransferLeg
 
 _PATIENCE_S = 30.0  # with a bridge that waits for a `start` which never comes
+_OUTCOMES = {
+    "busy": Cause("user_busy", "486", "callee"),
+    "no-answer": Cause("timeout", "487"),
+    "rejected": Cause("call_rejected", "603", "callee"),
+    "not-found": Cause("not_found", "404"),
+    "failed": Cause("unspecified", "unspecified"),
+}
 _REJECTS = {
     "CALL_REJECTED": Cause("call_rejected", "603", "callee"),
     "USER_BUSY": Cause("user_busy", "486", "callee"),
@@ -41,6 +48,7 @@ class TelnyxCall:
         *,
         order: Body,
         courier: Courier,
+        session_id: str = "",
     ) -> None:
         self.control_id = record.call_id
         self.record = record
@@ -50,19 +58,31 @@ class TelnyxCall:
         self._account = account
         self._caller = caller
         self._order = order  # Dial's body; an inbound call has its webhook_url alone
-        self.events = Events(account, record, order, courier)
+        self.events = Events(account, record, order, courier, session_id=session_id)
+        self.deeds = Deeds(self.events, account.chance)
+        self.peer: TelnyxCall | None = None  # the leg that it is bridged with, or is to be
         self._records = "record" in order
         self._news = asyncio.Event()  # a command came
         self._cause: Cause | None = None
         self._line: Line | None = None
-        self._over = asyncio.Event()
-        self._transfers: list[asyncio.Task[None]] = []
         self._replaced: list[tuple[Socket, asyncio.Task[None]]] = []
 
     @property
     def inbound(self) -> bool:
         """The person called us."""
         return self.record.direction == "inbound"
+
+    def times(self) -> Body:
+        """When it began and ended, and how long it lasted in seconds, as far as that is known."""
+        ended_ms, answered_ms = self.record.ended_at_ms, self.record.answered_at_ms
+        times: Body = {"start_time": self.events.stamp_of(0)}
+        if ended_ms is not None:
+            talked_ms = 0 if answered_ms is None else ended_ms - answered_ms
+            times |= {
+                "end_time": self.events.stamp_of(ended_ms),
+                "call_duration": -(-talked_ms // 1000),
+            }
+        return times
 
     # What REST may do
 
@@ -79,22 +99,9 @@ class TelnyxCall:
         self.streaming = streaming
         self._wake()
 
-    def transfer(self, leg: TransferLeg, outcome: Outcome) -> None:
-        """`transfer`: the new leg rings while this one goes on."""
-        task = asyncio.create_task(self._hand_over(leg, outcome), name="twin transfer")
-        self._transfers.append(task)
-
-    async def _hand_over(self, leg: TransferLeg, outcome: Outcome) -> None:
-        self.record.remark("is_connected", leg.record.to)
-        if await leg.run(outcome, self._lasts):
-            self._end(HUNG_UP)
-
-    async def _lasts(self, ms: int) -> bool:
-        """Whether this leg is still there after so many milliseconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ms / 1000):
-                await self._over.wait()
-        return not self._over.is_set()
+    def join(self, peer: "TelnyxCall") -> None:
+        """`transfer` and `bridge`: when one of the two legs ends, so does the other."""
+        self.peer, peer.peer = peer, self
 
     def reject(self, cause: str) -> None:
         """`reject`."""
@@ -141,11 +148,12 @@ class TelnyxCall:
             retried = self._order.get("retry_on_timeout", True)
             self._cause = Cause("timeout" if retried else "no_answer", "487")
         if self._cause is None and outcome.result != "answered":
-            self._cause = NOT_TAKEN[outcome.result]
+            self._cause = _OUTCOMES[outcome.result]
         if self._cause is None:
             self.state = "answered"
-            if self._order.get("answering_machine_detection", "disabled") != "disabled":
-                self.events.detected(outcome.machine)
+            mode = self._order.get("answering_machine_detection", "disabled")
+            if mode != "disabled":
+                self.events.detected(outcome, mode)
         elif socket is not None:
             self.record.log("stream", "carrier", close={"code": 1000})
             await socket.close()
@@ -161,6 +169,8 @@ class TelnyxCall:
         if self._cause is None:
             self.record.answered_at_ms = self.record.at_ms()
             await self.events.answered()
+            if self.peer is not None:
+                await self.bridge()
             if self._account.faults.novelties:
                 self.events.post("call.novelty")
             limit_s = self._order.get("time_limit_secs", 14_400)
@@ -174,11 +184,26 @@ class TelnyxCall:
                 timer.cancel()
         await self._finish(self._cause or Cause("unspecified", "unspecified"))
 
+    async def bridge(self) -> None:
+        """Both legs are told that they are connected."""
+        for leg in (self.peer, self):
+            if leg is not None and leg.state == "answered":
+                await leg.events.bridged()
+
+    def _part(self) -> None:
+        """A leg that ends takes its peer with it, save one that it never was connected with."""
+        peer, self.peer = self.peer, None
+        if peer is None:
+            return
+        peer.peer = None
+        if peer.state == "ringing":
+            peer._end(Cause("originator_cancel", "487", "caller"))
+        elif self.record.answered_at_ms is not None:
+            peer._end(Cause("normal_clearing", "200", "callee"))
+
     async def _finish(self, cause: Cause) -> None:
         await self._tell_hangup(cause)
         self.record.ended_at_ms = self.record.at_ms()
-        self._over.set()
-        await asyncio.gather(*self._transfers)
         if self._records and self.record.answered_at_ms is not None:
             await self.events.recorded()
         await self.events.settle()
@@ -251,7 +276,7 @@ class TelnyxCall:
             self._caller,
             record=self.record,
             stream=stream,
-            on_key=self._tell_key if self._account.habits.digit_webhooks else None,
+            on_key=self._tell_key,
             before_stop=self._hangup_first,
         )
         if self._news.is_set():
@@ -308,7 +333,9 @@ class TelnyxCall:
         return call
 
     def _tell_key(self, digit: str) -> None:
-        self.events.post("call.dtmf.received", digit=digit)
+        self.deeds.press(digit)
+        if self._account.habits.digit_webhooks:
+            self.events.post("call.dtmf.received", digit=digit)
 
     async def _hangup_first(self) -> None:
         if self._account.habits.hangup_first and (self._cause or not self._news.is_set()):
@@ -320,4 +347,6 @@ class TelnyxCall:
             return
         self.state = "ended"
         self.record.status = cause.hangup_cause
+        self.deeds.hang_up()
+        self._part()
         await self.events.hangup(cause, answered=self.record.answered_at_ms is not None)

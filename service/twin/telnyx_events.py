@@ -9,13 +9,13 @@ import base64
 import random
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
 
 from service.core.audio import Encoding
-from service.twin.behaviour import NOVELTY, Courier, Faults
+from service.twin.behaviour import NOVELTY, Courier, Faults, Outcome
 from service.twin.record import CallRecord
 from service.twin.socket import Dial
 from service.twin.telnyx_media import stamp
@@ -24,6 +24,10 @@ from service.twin.telnyx_webhooks import Webhooks
 
 _RECORDING_SAVED_S = 1.0
 _DETECTION_S = 1.5
+_PREMIUM = {"human": "human_residence"}
+"""What premium detection calls what `Outcome.machine` says; other words are its own."""
+_HEARS_OUT = ("premium", "greeting_end", "detect_beep", "detect_words")
+"""The modes that tell the end of a machine's greeting, too."""
 _QUALITY = {
     "inbound": {"mos": "4.50", "jitter_max_variance": "0.00", "packet_count": "1200"},
     "outbound": {"packet_count": "1100", "skip_packet_count": "0"},
@@ -67,15 +71,28 @@ class Cause(Struct, frozen=True):
 class Events:
     """One leg's events; `client_state` and `url` are what the last command made them."""
 
-    def __init__(self, account: Account, record: CallRecord, order: Body, courier: Courier) -> None:
+    def __init__(
+        self,
+        account: Account,
+        record: CallRecord,
+        order: Body,
+        courier: Courier,
+        *,
+        session_id: str = "",
+    ) -> None:
+        """`session_id`: of the leg that this one belongs to; "": a session of its own."""
         self.leg_id = new_uuid(account.chance)
-        self.session_id = new_uuid(account.chance)
+        self.session_id = session_id or new_uuid(account.chance)
         self.client_state: str | None = order.get("client_state")
         self.url: str = order["webhook_url"]
         self._account = account
         self._record = record
         self._courier = courier
         self._began = account.utc()
+
+    def stamp_of(self, at_ms: int) -> str:
+        """A moment of the call, as Telnyx writes it."""
+        return stamp(self._began + timedelta(milliseconds=at_ms))
 
     async def tell(self, event_type: str, **extra: Any) -> None:
         """Send an event, and go on when it is received or seems to take long."""
@@ -93,6 +110,10 @@ class Events:
     async def settle(self) -> None:
         """Until all have been delivered."""
         await self._courier.settle()
+
+    async def bridged(self) -> None:
+        """`call.bridged`: one for each of the two legs."""
+        await self.tell("call.bridged", start_time=stamp(self._began))
 
     async def answered(self) -> None:
         """`call.answered`; live ones carry no direction."""
@@ -132,13 +153,30 @@ class Events:
             stream_type="websocket",
         )
 
-    def detected(self, machine: str) -> None:
-        """`call.machine.detection.ended`, a moment after the answer."""
-        tell = self._event("call.machine.detection.ended", result=machine)
+    def post_recorded(self) -> None:
+        """The same for a recording that a command stopped, without waiting for it."""
+        self._courier.post(self.recorded)
 
+    def detected(self, outcome: Outcome, mode: str) -> None:
+        """What detection finds in this mode (`answering_machine_detection`), each in its time."""
+        kind = "call.machine.premium" if mode == "premium" else "call.machine"
+        if mode == "premium":
+            self.post(f"{kind}.detection.started")
+        found = _PREMIUM.get(outcome.machine) if mode == "premium" else None
+        self._post_later(_DETECTION_S, f"{kind}.detection.ended", result=found or outcome.machine)
+        if outcome.machine == "machine" and mode in _HEARS_OUT:
+            none = "no_beep_detected" if mode == "premium" else "ended"
+            self._post_later(
+                max(_DETECTION_S, outcome.greeting_ms / 1000),
+                f"{kind}.greeting.ended",
+                result="beep_detected" if outcome.beep else none,
+            )
+
+    def _post_later(self, seconds: float, event_type: str, **extra: Any) -> None:
         async def later() -> None:
-            await asyncio.sleep(_DETECTION_S)
-            await tell()
+            await asyncio.sleep(seconds)
+            if not self._record.status:
+                await self._event(event_type, **extra)()
 
         self._courier.post(later)
 

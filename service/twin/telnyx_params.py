@@ -4,24 +4,30 @@ Stricter than Telnyx, which may let an unknown field pass: here it is error 1001
 G.711 alone, so other codecs are refused like unknown ones.
 """
 
-import base64
-import binascii
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from service.core.audio import Encoding
-from service.twin.twiml import is_loopback
+from service.twin.telnyx_checks import (
+    Check,
+    digits,
+    flag,
+    loops,
+    matching,
+    number,
+    one_of,
+    pairs,
+    state,
+    text,
+    url,
+    within,
+)
 
 Body = dict[str, Any]
-Check = Callable[[Any], str | None]  # the code of what is wrong
 
-_MAX_URL_CHARS = 2000
-_NUMBER = re.compile(r"\+[1-9]\d{6,14}|sips?:\S+")
 _TITLES = {
     "10003": "Invalid URL",
     "10004": "Missing required parameter",
@@ -90,6 +96,9 @@ def read_body(raw: bytes, command: str) -> Body:
             raise Refusal(422, "10015", f"{name} is not a parameter of {command}", f"/{name}")
         if code := known[name](value):
             raise Refusal(422, code, f"{name} is not allowed to be this", f"/{name}")
+    sources = _ONE_OF.get(command, ())
+    if sources and sum(name in body for name in sources) != 1:
+        raise Refusal(422, "10004", f"exactly one of {', '.join(sources)} is required")
     return body
 
 
@@ -114,136 +123,108 @@ def read_streaming(body: Mapping[str, Any]) -> Streaming | None:
     )
 
 
-# Checks of one value ----------------------------------------------------------------------------
-
-
-def _one_of(*values: str) -> Check:
-    return lambda value: None if value in values else "10032"
-
-
-def _within(low: int, high: int) -> Check:
-    def check(value: Any) -> str | None:
-        if type(value) is not int:
-            return "10015"
-        return None if low <= value <= high else "10033"
-
-    return check
-
-
-def _text(max_chars: int = 4000) -> Check:
-    return lambda value: None if isinstance(value, str) and len(value) <= max_chars else "10015"
-
-
-def _matching(pattern: str) -> Check:
-    known = re.compile(pattern)
-    return lambda value: None if isinstance(value, str) and known.fullmatch(value) else "10015"
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "10015"
-
-
-def _number(value: Any) -> str | None:
-    return None if isinstance(value, str) and _NUMBER.fullmatch(value) else "10016"
-
-
-def _state(value: Any) -> str | None:
-    try:
-        base64.b64decode(value, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        return "90017"
-    return None
-
-
-def _url(*schemes: str) -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, str) or len(value) > _MAX_URL_CHARS:
-            return "10003"
-        parts = urlsplit(value)
-        allowed = parts.scheme in schemes or (
-            parts.scheme in ("ws", "http") and is_loopback(parts.hostname or "")
-        )
-        return None if allowed and parts.hostname else "10003"
-
-    return check
-
-
-def _pairs(value: Any) -> str | None:
-    if isinstance(value, list) and all(
-        isinstance(pair, dict)
-        and pair.keys() == {"name", "value"}
-        and all(isinstance(text, str) for text in pair.values())
-        for pair in value
-    ):
-        return None
-    return "10015"
-
-
 # The commands -----------------------------------------------------------------------------------
 
 _MODE = "stream_bidirectional_mode"
 _LEGS = "stream_bidirectional_target_legs"
-_COMMON: dict[str, Check] = {"client_state": _state, "command_id": _text()}
+_COMMON: dict[str, Check] = {"client_state": state, "command_id": text()}
 _WEBHOOK: dict[str, Check] = {
-    "webhook_url": _url("http", "https"),
-    "webhook_url_method": _one_of("POST"),
+    "webhook_url": url("http", "https"),
+    "webhook_url_method": one_of("POST"),
 }
 _STREAM: dict[str, Check] = {
-    "stream_url": _url("wss"),
-    "stream_track": _one_of("inbound_track", "outbound_track", "both_tracks"),
-    "stream_codec": _one_of("PCMU", "PCMA", "default"),
-    _MODE: _one_of("mp3", "rtp"),
-    "stream_bidirectional_codec": _one_of("PCMU", "PCMA"),
-    _LEGS: _one_of("both", "self", "opposite"),
+    "stream_url": url("wss"),
+    "stream_track": one_of("inbound_track", "outbound_track", "both_tracks"),
+    "stream_codec": one_of("PCMU", "PCMA", "default"),
+    _MODE: one_of("mp3", "rtp"),
+    "stream_bidirectional_codec": one_of("PCMU", "PCMA"),
+    _LEGS: one_of("both", "self", "opposite"),
 }
 _RECORD: dict[str, Check] = {
-    "record": _one_of("record-from-answer"),
-    "record_channels": _one_of("single", "dual"),
-    "record_format": _one_of("wav", "mp3"),
-    "record_max_length": _within(0, 43_200),
-    "record_timeout_secs": _within(0, 43_200),
-    "record_track": _one_of("both", "inbound", "outbound"),
-    "record_trim": _one_of("trim-silence"),
+    "record": one_of("record-from-answer"),
+    "record_channels": one_of("single", "dual"),
+    "record_format": one_of("wav", "mp3"),
+    "record_max_length": within(0, 43_200),
+    "record_timeout_secs": within(0, 43_200),
+    "record_track": one_of("both", "inbound", "outbound"),
+    "record_trim": one_of("trim-silence"),
 }
-_DIAL: dict[str, Check] = {
-    "connection_id": _matching(r"\d+"),
-    "to": _number,
-    "from": _number,
-    "from_display_name": _matching(r"[A-Za-z0-9 _~!.+-]{1,128}"),
-    "privacy": _one_of("id", "none"),
-    "timeout_secs": _within(5, 600),
-    "time_limit_secs": _within(30, 14_400),
-    "retry_on_timeout": _flag,
-    "answering_machine_detection": _one_of(
+_DETECTION: dict[str, Check] = {
+    "answering_machine_detection": one_of(
         "premium", "detect", "detect_beep", "detect_words", "greeting_end", "disabled"
     ),
-    "custom_headers": _pairs,
-    "preferred_codecs": _text(),
-    "send_digits_on_answer": _matching(r"[0-9A-D*#wW]{1,64}"),
-    "send_silence_when_idle": _flag,
-    "stream_auth_token": _text(),
-    "stream_bidirectional_sampling_rate": _within(8000, 8000),
-    "stream_establish_before_call_originate": _flag,
+}
+_DIAL: dict[str, Check] = {
+    "connection_id": matching(r"\d+"),
+    "to": number,
+    "from": number,
+    "from_display_name": matching(r"[A-Za-z0-9 _~!.+-]{1,128}"),
+    "privacy": one_of("id", "none"),
+    "timeout_secs": within(5, 600),
+    "time_limit_secs": within(30, 14_400),
+    "retry_on_timeout": flag,
+    **_DETECTION,
+    "custom_headers": pairs,
+    "preferred_codecs": text(),
+    "send_digits_on_answer": matching(r"[0-9A-D*#wW]{1,64}"),
+    "send_silence_when_idle": flag,
+    "stream_auth_token": text(),
+    "stream_bidirectional_sampling_rate": within(8000, 8000),
+    "stream_establish_before_call_originate": flag,
 }
 _STREAMING_START: dict[str, Check] = {
-    "stream_auth_token": _text(),
-    "stream_bidirectional_sampling_rate": _within(8000, 8000),
-    "custom_parameters": _pairs,
+    "stream_auth_token": text(),
+    "stream_bidirectional_sampling_rate": within(8000, 8000),
+    "custom_parameters": pairs,
 }
 _ANSWER: dict[str, Check] = {
-    "preferred_codecs": _text(),
-    "send_silence_when_idle": _flag,
-    "custom_headers": _pairs,
+    "preferred_codecs": text(),
+    "send_silence_when_idle": flag,
+    "custom_headers": pairs,
 }
 _TRANSFER: dict[str, Check] = {
-    "to": _number,
-    "from": _number,
-    "from_display_name": _matching(r"[A-Za-z0-9 _~!.+-]{1,128}"),
-    "timeout_secs": _within(5, 600),
-    "time_limit_secs": _within(30, 14_400),
-    "target_leg_client_state": _state,
-    "custom_headers": _pairs,
+    "to": number,
+    "from": number,
+    "from_display_name": matching(r"[A-Za-z0-9 _~!.+-]{1,128}"),
+    "timeout_secs": within(5, 600),
+    "time_limit_secs": within(30, 14_400),
+    "audio_url": url("http", "https"),
+    "early_media": flag,
+    "target_leg_client_state": state,
+    "mute_dtmf": one_of("none", "both", "self", "opposite"),
+    "custom_headers": pairs,
+    "sip_headers": pairs,
 }
+_BRIDGE: dict[str, Check] = {
+    "call_control_id": text(),
+    "play_ringtone": flag,
+    "prevent_double_bridge": flag,
+    "mute_dtmf": one_of("none", "both", "self", "opposite"),
+}
+_SPEAK: dict[str, Check] = {
+    "payload": text(3000),
+    "voice": text(),
+    "payload_type": one_of("text", "ssml"),
+    "language": text(),
+}
+_PLAYBACK: dict[str, Check] = {
+    "audio_url": url("http", "https"),
+    "media_name": text(),
+}
+_TARGET: dict[str, Check] = {
+    "stop": one_of("current", "all"),
+    "loop": loops,
+    "target_legs": one_of("self", "opposite", "both"),
+}
+_GATHER: dict[str, Check] = {
+    "minimum_digits": within(1, 128),
+    "maximum_digits": within(1, 128),
+    "timeout_millis": within(1, 600_000),
+    "inter_digit_timeout_millis": within(1, 600_000),
+    "terminating_digit": digits(1, empty=True),
+    "valid_digits": digits(16),
+}
+_RECORDING: dict[str, Check] = {"recording_id": text()}
 _REJECTS = ("CALL_REJECTED", "USER_BUSY", "NOT_FOUND", "TEMPORARILY_UNAVAILABLE")
 
 _COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, Check]]] = {
@@ -252,15 +233,57 @@ _COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, Check]]] = {
         _COMMON | _WEBHOOK | _STREAM | _RECORD | _DIAL,
     ),
     "answer": ((), _COMMON | _WEBHOOK | _STREAM | _RECORD | _ANSWER),
-    "reject": (("cause",), _COMMON | {"cause": _one_of(*_REJECTS)}),
-    "transfer": (("to",), _COMMON | _WEBHOOK | _TRANSFER),
-    "hangup": ((), _COMMON | {"custom_headers": _pairs, "reason": _text()}),
+    "reject": (("cause",), _COMMON | {"cause": one_of(*_REJECTS)}),
+    "hangup": ((), _COMMON | {"custom_headers": pairs, "reason": text()}),
     "send_dtmf": (
         ("digits",),
-        _COMMON | {"digits": _matching(r"[0-9A-D*#wW]+"), "duration_millis": _within(100, 500)},
+        _COMMON | {"digits": matching(r"[0-9A-D*#wW]+"), "duration_millis": within(100, 500)},
     ),
     "streaming_start": (("stream_url",), _COMMON | _STREAM | _STREAMING_START),
-    "streaming_stop": ((), _COMMON | {"stream_id": _text()}),
+    "streaming_stop": ((), _COMMON | {"stream_id": text()}),
     "client_state_update": (("client_state",), _COMMON),
+    "transfer": (("to",), _COMMON | _WEBHOOK | _DETECTION | _TRANSFER),
+    "bridge": (("call_control_id",), _COMMON | _BRIDGE),
+    "speak": (("payload", "voice"), _COMMON | _SPEAK | _TARGET),
+    "playback_start": (
+        (),
+        _COMMON | _PLAYBACK | _TARGET | {"overlay": flag, "playback_content": text(1_000_000)},
+    ),
+    "playback_stop": ((), _COMMON | {"stop": one_of("current", "all"), "overlay": flag}),
+    "gather": ((), _COMMON | _GATHER | {"initial_timeout_millis": within(1, 600_000)}),
+    "gather_using_speak": (("payload", "voice"), _COMMON | _GATHER | _SPEAK),
+    "gather_using_audio": ((), _COMMON | _GATHER | _PLAYBACK),
+    "gather_stop": ((), _COMMON),
+    "record_start": (
+        ("format", "channels"),
+        _COMMON
+        | {
+            "format": one_of("wav", "mp3"),
+            "channels": one_of("single", "dual"),
+            "play_beep": flag,
+            "max_length": within(0, 43_200),
+            "timeout_secs": within(0, 43_200),
+            "recording_track": one_of("both", "inbound", "outbound"),
+            "trim": one_of("trim-silence"),
+        },
+    ),
+    "record_stop": ((), _COMMON | _RECORDING),
+    "record_pause": ((), _COMMON | _RECORDING),
+    "record_resume": ((), _COMMON | _RECORDING),
+    "suppression_start": (
+        (),
+        _COMMON | {"direction": one_of("inbound", "outbound", "both")},
+    ),
+    "suppression_stop": ((), _COMMON),
+    "transcription_start": (
+        (),
+        _COMMON | {"transcription_engine": text(), "transcription_tracks": text()},
+    ),
+    "transcription_stop": ((), _COMMON),
+    "send_sip_info": (("content_type", "body"), _COMMON | {"content_type": text(), "body": text()}),
+}
+_ONE_OF = {
+    "playback_start": ("audio_url", "media_name", "playback_content"),
+    "gather_using_audio": ("audio_url", "media_name"),
 }
 ACTIONS = tuple(command for command in _COMMANDS if command != "dial")

@@ -35,6 +35,7 @@ from service.twin.record import CallRecord, Warned, Watch
 from service.twin.socket import Dial
 from service.twin.twilio_call import TwilioCall
 from service.twin.twilio_callbacks import TERMINAL, Account, Plan, new_sid
+from service.twin.twilio_dial import DialledLeg
 from service.twin.twilio_forms import Refusal, create_form, first, read_plan, update_form
 from service.twin.twilio_webhooks import Webhooks
 
@@ -72,7 +73,7 @@ class TwilioTwin:
         self.default_outcome = Outcome()  # of calls to any other
         self.faults: deque[RestFault] = deque()  # of the next REST requests
         self.records: list[CallRecord] = []
-        self.calls: dict[str, TwilioCall] = {}
+        self.calls: dict[str, TwilioCall | DialledLeg] = {}
         self._chance = chance or random.Random()
         self._numbers = tuple(numbers)
         self._voice = Plan(url=voice_url, status_url=status_url)
@@ -88,7 +89,6 @@ class TwilioTwin:
             chance=self._chance,
             utc=utc,
             action_after_hangup=action_after_hangup,
-            outcome_of=lambda number: self.outcomes.get(number, self.default_outcome),
         )
         self.app = Starlette(
             routes=[
@@ -160,10 +160,34 @@ class TwilioTwin:
         courier = Courier(delivery or self.delivery, self._chance)
         account = structs.replace(self._account, faults=faults)
         caller = Caller(steps, noise=faults.noise)
-        call = TwilioCall(account, record, caller, plan=plan, courier=courier)
+        call = TwilioCall(
+            account, record, caller, plan=plan, courier=courier, new_leg=self._new_leg
+        )
         self.records.append(record)
         self.calls[call.sid] = call
         return call
+
+    def _new_leg(self, parent_sid: str, dial: twiml.Dial) -> DialledLeg:
+        record = CallRecord(
+            provider="twilio",
+            call_id=new_sid(self._chance, "CA"),
+            direction="outbound",
+            to=dial.number,
+            from_=dial.caller_id or self.calls[parent_sid].record.from_,
+            watch=self._watch,
+            keep_media=self._keep_media,
+        )
+        leg = DialledLeg(
+            self._account,
+            record,
+            dial,
+            parent_sid=parent_sid,
+            outcome=self.outcomes.get(dial.number, self.default_outcome),
+            courier=Courier(self.delivery, self._chance),
+        )
+        self.records.append(record)
+        self.calls[leg.sid] = leg
+        return leg
 
     # REST
 
@@ -253,20 +277,22 @@ class TwilioTwin:
         call.record.log("rest", "carrier", response={"status": 200, "body": updated})
         return JSONResponse(updated)
 
-    def _find(self, request: Request) -> TwilioCall:
+    def _find(self, request: Request) -> TwilioCall | DialledLeg:
         call = self.calls.get(request.path_params["sid"])
         if call is None:
             raise Refusal(404, 20404, f"The requested resource {request.url.path} was not found")
         return call
 
-    def _resource(self, call: TwilioCall) -> dict[str, Any]:
+    def _resource(self, call: TwilioCall | DialledLeg) -> dict[str, Any]:
         account, record = self._account.account_sid, call.record
+        parent_sid = call.parent_sid if isinstance(call, DialledLeg) else None
+        outbound = "outbound-api" if parent_sid is None else "outbound-dial"
         ended = call.status in TERMINAL
         return {
             "sid": call.sid,
             "account_sid": account,
             "status": call.status,
-            "direction": "inbound" if record.direction == "inbound" else "outbound-api",
+            "direction": "inbound" if record.direction == "inbound" else outbound,
             "to": record.to,
             "from": record.from_,
             "to_formatted": record.to,
@@ -278,7 +304,7 @@ class TwilioTwin:
             "price": None,
             "price_unit": "USD",
             "answered_by": None,
-            "parent_call_sid": None,
+            "parent_call_sid": parent_sid,
             "api_version": "2010-04-01",
             "queue_time": "0",
             "uri": f"/2010-04-01/Accounts/{account}/Calls/{call.sid}.json",
@@ -291,14 +317,14 @@ async def _read_account(request: Request) -> Response:
     return JSONResponse({"sid": sid, "status": "active", "type": "Full"})
 
 
-def _steer(call: TwilioCall, form: dict[str, list[str]]) -> None:
+def _steer(call: TwilioCall | DialledLeg, form: dict[str, list[str]]) -> None:
     if call.status in TERMINAL:
         raise Refusal(400, 21220, "Call is not in-progress. Cannot redirect.")
     if "Status" in form:
         if form["Status"] == ["canceled"] and call.status == "in-progress":
             raise Refusal(400, 21220, "Call is in-progress. Cannot cancel.")
         call.order_end()
-    elif call.status != "in-progress":
+    elif call.status != "in-progress" or isinstance(call, DialledLeg):
         raise Refusal(400, 21220, "Call is not in-progress. Cannot redirect.")
     elif "Url" in form:
         call.order_document(twiml.Redirect(first(form, "Url"), first(form, "Method", "POST")))

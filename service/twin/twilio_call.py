@@ -6,24 +6,34 @@ with TwiML abandons the running document, `completed` ends the call.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
 
 from service.twin import twiml
 from service.twin.behaviour import NOVELTY, Courier, Outcome, forged
 from service.twin.caller import Caller
+from service.twin.holding import hold
 from service.twin.line import Line, LineEnd, await_close, send
 from service.twin.playback import Playback
 from service.twin.record import CallRecord, StreamRecord
 from service.twin.socket import Socket, UpgradeRefused
-from service.twin.twilio_callbacks import TERMINAL, Account, Callbacks, Plan, new_sid
-from service.twin.twilio_dial import NOT_TAKEN, Leg
+from service.twin.twilio_callbacks import (
+    OUTCOMES,
+    SETUP_MS,
+    TERMINAL,
+    Account,
+    Callbacks,
+    Plan,
+    new_sid,
+)
+from service.twin.twilio_dial import NUMBER, Dialled, DialledLeg
 from service.twin.twilio_media import TwilioMedia
 from service.twin.twilio_webhooks import Form, signature
 
 _TWIML_TYPES = ("text/xml", "application/xml", "text/html")
 _PATIENCE_S = 30.0  # with a bridge that waits for a `start` which never comes
-_SETUP_MS = 100  # between two steps of setting up a call
+_DIGIT_MS = 200
+_PRESS_MS = {"w": 500, "W": 1000}
 
 
 class _Over(Exception):
@@ -38,8 +48,16 @@ class TwilioCall:
     """A call leg; `status` is Twilio's word for where it is."""
 
     def __init__(
-        self, account: Account, record: CallRecord, caller: Caller, *, plan: Plan, courier: Courier
+        self,
+        account: Account,
+        record: CallRecord,
+        caller: Caller,
+        *,
+        plan: Plan,
+        courier: Courier,
+        new_leg: Callable[[str, twiml.Dial], DialledLeg],
     ) -> None:
+        """`new_leg`: makes the leg that a <Dial> of the call with this sid asks for."""
         self.sid = record.call_id
         self.record = record
         self.status = "queued" if record.direction == "outbound" else "ringing"
@@ -48,6 +66,7 @@ class TwilioCall:
         self._shared = account
         self._caller = caller
         self._plan = plan
+        self._new_leg = new_leg
         self._line: Line | None = None
         self._time_limit: asyncio.TimerHandle | None = None
         self._ordered = asyncio.Event()
@@ -95,18 +114,18 @@ class TwilioCall:
 
     async def _ring_out(self, outcome: Outcome) -> None:
         await self._reach("initiated")
-        await self._ring(_SETUP_MS)
+        await self._ring(SETUP_MS)
         await self._reach("ringing")
         patience_ms = self._plan.ring_timeout_s * 1000
         await self._ring(min(outcome.ring_ms, patience_ms))
         if outcome.ring_ms > patience_ms:
             raise _Over("no-answer")
         if outcome.result != "answered":
-            raise _Over(NOT_TAKEN[outcome.result])
+            raise _Over(OUTCOMES[outcome.result])
         await self._answer()
-        self.callbacks.detected(outcome.machine)
+        found = await self.callbacks.detected(outcome)
         if self._plan.url:
-            await self._follow(await self._fetch(self._plan.url, self._plan.method))
+            await self._follow(await self._fetch(self._plan.url, self._plan.method, more=found))
         else:
             await self._follow(self._parse(self._plan.document.encode(), "http://localhost/"))
 
@@ -168,18 +187,22 @@ class TwilioCall:
     async def _do(self, verb: twiml.Verb) -> list[twiml.Verb] | None:
         if isinstance(verb, twiml.Reject) and self.status == "ringing":
             raise _Over("busy" if verb.reason == "busy" else "failed")
-        await self._answer()
+        if not isinstance(verb, twiml.Dial) or not verb.answer_on_bridge:
+            await self._answer()
         match verb:
             case twiml.Stream():
                 return await self._connect(verb)
             case twiml.Redirect(url, method):
                 return await self._fetch(url, method)
-            case twiml.Pause(seconds):
-                await self._wait(seconds * 1000)
             case twiml.Dial():
                 return await self._dial(verb)
-            case twiml.Play(digits):
+            case twiml.Press(digits):
                 self.record.digits_sent.append(digits)
+                await self._wait(sum(_PRESS_MS.get(digit, _DIGIT_MS) for digit in digits))
+            case twiml.Played(url):
+                self.record.remark("hears_play", url)
+            case twiml.Pause(seconds):
+                await self._wait(seconds * 1000)
             case twiml.Spoken(text):
                 self.record.remark("hears_say", text)
             case twiml.Hangup() | twiml.Reject():
@@ -201,15 +224,43 @@ class TwilioCall:
             return await self._fetch(stream.action, stream.method)
         return None
 
-    async def _dial(self, verb: twiml.Dial) -> list[twiml.Verb] | None:
-        self.record.remark("is_connected", verb.number)
-        leg = Leg(verb, new_sid(self._shared.chance, "CA"), self.callbacks)
-        dialled = await leg.run(self._shared.outcome_of(verb.number), self._wait)
-        if self._ordered.is_set() or not verb.action:
+    async def _dial(self, dial: twiml.Dial) -> list[twiml.Verb] | None:
+        dialled = await self._connect_with(dial)
+        if self._ordered.is_set():
             return None
-        return await self._fetch(verb.action, verb.method, dialled.fields())
+        if dial.action:
+            return await self._fetch(dial.action, dial.method, more=dialled.form())
+        return None
 
-    async def _fetch(self, url: str, method: str, more: Form | None = None) -> list[twiml.Verb]:
+    async def _connect_with(self, dial: twiml.Dial) -> Dialled:
+        """Until either side hangs up, or REST says otherwise. Raises _Over when the person does."""
+        if not NUMBER.fullmatch(dial.number):
+            self.record.warn("13224", "<Dial>: not a phone number")
+            return Dialled("failed")
+        self.record.remark("is_connected", dial.number)
+        leg = self._new_leg(self.sid, dial)
+        dialling = asyncio.create_task(leg.run(self._answer), name="twin dial")
+        person = asyncio.create_task(hold(self._caller, self.record), name="twin person")
+        ordered = asyncio.create_task(self._ordered.wait(), name="twin order")
+        try:
+            await asyncio.wait((dialling, person, ordered), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            dialling.cancel()
+            raise
+        finally:
+            person.cancel()
+            ordered.cancel()
+        leg.order_end()
+        dialled = await dialling
+        if person.done() and not person.cancelled():
+            answered = self.record.answered_at_ms is not None
+            self.status = "completed" if answered else "no-answer"
+            if dial.action and self._shared.action_after_hangup:
+                await self._fetch(dial.action, dial.method, more=dialled.form())
+            raise _Over(self.status)
+        return dialled
+
+    async def _fetch(self, url: str, method: str, *, more: Form | None = None) -> list[twiml.Verb]:
         form, token = self.callbacks.form(self.status) | (more or {}), self.callbacks.token()
         response = None
         for _ in range(2 if self._shared.faults.voice_twice else 1):
@@ -248,7 +299,7 @@ class TwilioCall:
         if (
             self.record.streams
         ):  # a bridge that asks for streams in a circle must not stop the clock
-            await self._wait(_SETUP_MS)
+            await self._wait(SETUP_MS)
         sid = new_sid(self._shared.chance, "MZ")
         events = self.callbacks.of_stream(verb, sid)
         socket = await self._open(verb.url)
@@ -299,9 +350,7 @@ class TwilioCall:
             self.record.warn("31920", f"the upgrade was answered with {refused.status}")
             return None
 
-    async def _wait(self, ms: int) -> bool:
-        """Whether it went by undisturbed."""
+    async def _wait(self, ms: int) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ms / 1000):
                 await self._ordered.wait()
-        return not self._ordered.is_set()

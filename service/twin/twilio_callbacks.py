@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from email.utils import format_datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -20,9 +21,18 @@ from service.twin.socket import Dial
 from service.twin.twilio_webhooks import Form, Webhooks
 from service.twin.twiml import Stream
 
-_DETECTION_MS = 1840
 TERMINAL = ("completed", "busy", "no-answer", "failed", "canceled")
 _SIP = {"completed": "200", "busy": "486", "no-answer": "487", "failed": "404", "canceled": "487"}
+OUTCOMES = {
+    "busy": "busy",
+    "no-answer": "no-answer",
+    "rejected": "busy",
+    "not-found": "failed",
+    "failed": "failed",
+}
+"""What a person's result is in Twilio's words."""
+SETUP_MS = 100  # between two steps of setting up a call
+_DETECTION_MS = 1840  # as long as a "hello" and the silence after it
 _PARTIES = ("From", "To", "Caller", "Called")
 _GEO = [f"{who}{what}" for who in _PARTIES for what in ("City", "State", "Zip", "Country")]
 
@@ -38,7 +48,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     status_events: tuple[str, ...] = ("completed",)
     ring_timeout_s: int = 60
     time_limit_s: int = 14_400
+    detection: Literal["", "Enable", "DetectMessageEnd"] = ""
+    detects_while_talking: bool = False  # AsyncAmd
     amd_url: str = ""
+    amd_method: str = "POST"
     record: bool = False
     recording_url: str = ""
 
@@ -53,24 +66,27 @@ class Account(Struct, frozen=True):
     chance: random.Random
     utc: Callable[[], datetime]
     action_after_hangup: bool
-    outcome_of: Callable[[str], Outcome]  # what becomes of a `<Dial>` to this number
     faults: Faults = Faults()
 
 
 class Callbacks:
     """One call's callbacks."""
 
-    def __init__(self, account: Account, record: CallRecord, plan: Plan, courier: Courier) -> None:
+    def __init__(
+        self,
+        account: Account,
+        record: CallRecord,
+        plan: Plan,
+        courier: Courier,
+        *,
+        parent_sid: str = "",
+    ) -> None:
+        self._parent_sid = parent_sid
         self._account = account
         self._record = record
         self._plan = plan
         self._courier = courier
         self._sequence = 0
-
-    @property
-    def call_sid(self) -> str:
-        """The call's own CallSid."""
-        return self._record.call_id
 
     async def progress(self, status: str, event: str) -> None:
         """The call has reached a status, if somebody asked to be told of this event."""
@@ -109,18 +125,28 @@ class Callbacks:
         """Any callback about the call, with fields of the sender's own."""
         await self._courier.deliver(self._send(url, self.form(status) | more, "POST"))
 
-    def detected(self, machine: str) -> None:
-        """What asynchronous answering machine detection found."""
-        if not self._plan.amd_url:
-            return
-        found = {"AnsweredBy": machine, "MachineDetectionDuration": str(_DETECTION_MS)}
-        send = self._send(self._plan.amd_url, self._ids() | found, "POST")
+    async def detected(self, outcome: Outcome) -> Form:
+        """Answering machine detection: what the document's request is to carry, if it waits."""
+        plan = self._plan
+        if not plan.detection:
+            return {}
+        word, took_ms = _picked_up(outcome, plan.detection)
+        form = {"AnsweredBy": word, "MachineDetectionDuration": str(took_ms)}
+        if not plan.detects_while_talking:
+            await asyncio.sleep(took_ms / 1000)
+            return form
+        if not plan.amd_url:
+            self._record.warn("21262", "AsyncAmd without a callback: nobody is told")
+            return {}
+        tell = self._send(plan.amd_url, self._ids() | form, plan.amd_method)
 
         async def later() -> None:
-            await asyncio.sleep(_DETECTION_MS / 1000)
-            await send()
+            await asyncio.sleep(took_ms / 1000)
+            if self._record.ended_at_ms is None:
+                await tell()
 
         self._courier.post(later)
+        return {}
 
     def recorded(self, duration_s: int) -> None:
         """A recording is there."""
@@ -156,6 +182,8 @@ class Callbacks:
             "CallStatus": status,
             "Direction": "inbound" if inbound else "outbound-api",
         }
+        if self._parent_sid:
+            form |= {"Direction": "outbound-dial", "ParentCallSid": self._parent_sid}
         if inbound:
             form |= {"CallToken": '{"parentCallInfoToken":"x"}', "StirVerstat": "No-TN-Validation"}
         if self._account.faults.novelties:
@@ -211,6 +239,15 @@ class StreamCallbacks:
         if error:
             form["StreamError"] = error
         self._callbacks.post(self._stream.status_callback, form, self._stream.status_method)
+
+
+def _picked_up(outcome: Outcome, detection: str) -> tuple[str, int]:
+    """AnsweredBy, and how long it took; a machine's end of greeting is waited for only if asked."""
+    if outcome.machine != "machine":
+        return outcome.machine, _DETECTION_MS
+    if detection == "Enable":
+        return "machine_start", _DETECTION_MS
+    return f"machine_end_{'beep' if outcome.beep else 'silence'}", outcome.greeting_ms
 
 
 def new_sid(chance: random.Random, prefix: str) -> str:

@@ -5,6 +5,7 @@ Stricter than Twilio, which lets an unknown field pass: here it is an error.
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from service.twin.twilio_callbacks import Plan
@@ -116,7 +117,10 @@ def read_plan(form: Form) -> Plan:
         status_events=tuple(form.get("StatusCallbackEvent", ["completed"])),
         ring_timeout_s=_within(form, "Timeout", 60, 1, 600),
         time_limit_s=_within(form, "TimeLimit", 14_400, 60, 86_400),
-        amd_url=first(form, "AsyncAmdStatusCallback") if "MachineDetection" in form else "",
+        detection=_detection(form),
+        detects_while_talking=first(form, "AsyncAmd") == "true",
+        amd_url=first(form, "AsyncAmdStatusCallback"),
+        amd_method=first(form, "AsyncAmdStatusCallbackMethod", "POST"),
         record=first(form, "Record") == "true",
         recording_url=first(form, "RecordingStatusCallback"),
     )
@@ -156,6 +160,16 @@ def _check_numbers(form: Form) -> None:
         raise Refusal(400, 21211, f"The 'To' number {to} is not a valid phone number.")
     if not _NUMBER.fullmatch(from_):
         raise Refusal(400, 21212, f"The 'From' number {from_} is not a valid phone number.")
+
+
+def _detection(form: Form) -> Literal["", "Enable", "DetectMessageEnd"]:
+    if "SendDigits" in form:
+        return ""  # which switches detection off
+    match first(form, "MachineDetection"):
+        case "Enable" | "DetectMessageEnd" as wanted:
+            return wanted
+        case _:
+            return ""
 
 
 def _check_url(url: str) -> None:

@@ -12,8 +12,10 @@ from xml.etree import ElementTree
 from msgspec import Struct
 
 _MAX_PARAMETER_CHARS = 500
-_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
-_DIGITS = re.compile(r"[0-9A-D*#wW]+")
+_BOOLS = ("true", "false")
+_PROGRESS = ("initiated", "ringing", "answered", "completed")
+_KEYS = frozenset("0123456789*#ABCDwW")
+_CALLER_ID = re.compile(r"\+[1-9]\d{6,14}|(?:client|sip):\S+")
 
 
 class TwimlFault(Exception):
@@ -59,24 +61,31 @@ class Spoken(Struct, frozen=True):
     text: str
 
 
-class Play(Struct, frozen=True):
-    """<Play digits>: keys pressed to the line; w waits half a second."""
-
-    digits: str
-
-
 class Dial(Struct, frozen=True, kw_only=True):
     """<Dial><Number>: connect the person with somebody else."""
 
     number: str
     caller_id: str = ""
-    timeout_s: int = 30
-    time_limit_s: int = 14_400
+    ring_s: int = 30
+    limit_s: int = 14_400
+    answer_on_bridge: bool = False
     action: str = ""
     method: str = "POST"
-    status_callback: str = ""
+    status_url: str = ""  # of the <Number>
     status_method: str = "POST"
     status_events: tuple[str, ...] = ("completed",)
+
+
+class Press(Struct, frozen=True):
+    """<Play digits>: keys to the line; w waits half a second."""
+
+    digits: str
+
+
+class Played(Struct, frozen=True):
+    """<Play>: a sound. The twin writes its address down and does not voice it."""
+
+    url: str
 
 
 class Redirect(Struct, frozen=True):
@@ -86,7 +95,7 @@ class Redirect(Struct, frozen=True):
     method: str = "POST"
 
 
-Verb = Stream | Reject | Hangup | Pause | Spoken | Play | Dial | Redirect
+Verb = Stream | Dial | Reject | Hangup | Pause | Press | Played | Spoken | Redirect
 
 
 def parse(body: bytes, base_url: str) -> list[Verb]:
@@ -108,6 +117,10 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
     match element.tag:
         case "Connect":
             return _connect(element, base_url)
+        case "Dial":
+            return _dial(element, base_url)
+        case "Play":
+            return _play(element, base_url)
         case "Reject":
             reason = _attributes(element, {"reason": "rejected"})["reason"]
             return Reject(_one_of(reason, ("rejected", "busy"), "Reject reason"))
@@ -119,16 +132,76 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
         case "Say":
             _attributes(element, {"voice": "", "language": "", "loop": "1"})
             return Spoken((element.text or "").strip())
-        case "Play":
-            return Play(_digits(_attributes(element, {"digits": ""})["digits"]))
-        case "Dial":
-            return _dial(element, base_url)
         case "Redirect":
             method = _attributes(element, {"method": "POST"})["method"]
             url = urljoin(base_url, (element.text or "").strip())
             return Redirect(_web_url(url, "12100"), _method(method))
         case other:
             raise TwimlFault("12200", f"<{other}> is not a verb that this twin knows")
+
+
+def _dial(element: ElementTree.Element, base_url: str) -> Dial:
+    defaults = {
+        "action": "",
+        "method": "POST",
+        "timeout": "30",
+        "timeLimit": "14400",
+        "answerOnBridge": "false",
+        "callerId": "",
+    }
+    dial = _attributes(element, defaults)
+    number, status = _dialled(element, base_url)
+    return Dial(
+        number=number,
+        caller_id=_caller_id(dial["callerId"]),
+        ring_s=_whole(dial["timeout"]),
+        limit_s=_whole(dial["timeLimit"]),
+        answer_on_bridge=_one_of(dial["answerOnBridge"], _BOOLS, "answerOnBridge") == "true",
+        action=_web_url(urljoin(base_url, dial["action"])) if dial["action"] else "",
+        method=_method(dial["method"]),
+        status_url=_web_url(status["statusCallback"]) if status["statusCallback"] else "",
+        status_method=_method(status["statusCallbackMethod"]),
+        status_events=tuple(
+            _one_of(event, _PROGRESS, "statusCallbackEvent")
+            for event in status["statusCallbackEvent"].split()
+        ),
+    )
+
+
+def _caller_id(text: str) -> str:
+    if text and not _CALLER_ID.fullmatch(text):
+        raise TwimlFault("13214", "callerId is neither a telephone number nor a client")
+    return text
+
+
+def _dialled(element: ElementTree.Element, base_url: str) -> tuple[str, dict[str, str]]:
+    """The one number, as text or as a <Number>, and what its callbacks are to be."""
+    status = {
+        "statusCallback": "",
+        "statusCallbackMethod": "POST",
+        "statusCallbackEvent": "completed",
+    }
+    nouns = list(element)
+    if not nouns:
+        return (element.text or "").strip(), status
+    if len(nouns) != 1 or nouns[0].tag != "Number":
+        raise TwimlFault("12200", "this twin's <Dial> dials one <Number>")
+    status = _attributes(nouns[0], status)
+    if status["statusCallback"]:
+        status["statusCallback"] = urljoin(base_url, status["statusCallback"])
+    return (nouns[0].text or "").strip(), status
+
+
+def _play(element: ElementTree.Element, base_url: str) -> Press | Played:
+    play = _attributes(element, {"digits": "", "loop": "1"})
+    url = (element.text or "").strip()
+    if bool(play["digits"]) == bool(url):
+        raise TwimlFault("12200", "<Play> needs either digits or an address")
+    if not play["digits"]:
+        return Played(_web_url(urljoin(base_url, url)))
+    if not set(play["digits"]) <= _KEYS:
+        raise TwimlFault("12200", "<Play digits> takes 0-9, A-D, *, #, w and W")
+    return Press(play["digits"])
 
 
 def _connect(element: ElementTree.Element, base_url: str) -> Stream:
@@ -155,54 +228,6 @@ def _connect(element: ElementTree.Element, base_url: str) -> Stream:
         action=_web_url(urljoin(base_url, connect["action"])) if connect["action"] else "",
         method=_method(connect["method"]),
     )
-
-
-def _dial(element: ElementTree.Element, base_url: str) -> Dial:
-    defaults = {
-        "action": "",
-        "method": "POST",
-        "timeout": "30",
-        "timeLimit": "14400",
-        "callerId": "",
-        "answerOnBridge": "false",
-    }
-    dial = _attributes(element, defaults)
-    _one_of(dial["answerOnBridge"], ("true", "false"), "answerOnBridge")
-    nouns = list(element)
-    if len(nouns) != 1 or nouns[0].tag != "Number":
-        raise TwimlFault("12200", "this twin wants <Dial> with exactly one <Number>")
-    callbacks = {
-        "statusCallback": "",
-        "statusCallbackMethod": "POST",
-        "statusCallbackEvent": "completed",
-    }
-    number = _attributes(nouns[0], callbacks)
-    events = tuple(number["statusCallbackEvent"].split())
-    for event in events:
-        _one_of(event, ("initiated", "ringing", "answered", "completed"), "an event")
-    return Dial(
-        number=_telephone(nouns[0].text or ""),
-        caller_id=_telephone(dial["callerId"]) if dial["callerId"] else "",
-        timeout_s=_whole(dial["timeout"]),
-        time_limit_s=_whole(dial["timeLimit"]),
-        action=_web_url(urljoin(base_url, dial["action"])) if dial["action"] else "",
-        method=_method(dial["method"]),
-        status_callback=_web_url(number["statusCallback"]) if number["statusCallback"] else "",
-        status_method=_method(number["statusCallbackMethod"]),
-        status_events=events,
-    )
-
-
-def _telephone(text: str) -> str:
-    if not _NUMBER.fullmatch(text.strip()):
-        raise TwimlFault("13224", "<Dial> needs a telephone number as E.164")
-    return text.strip()
-
-
-def _digits(text: str) -> str:
-    if not _DIGITS.fullmatch(text):
-        raise TwimlFault("12200", "this twin plays digits alone: 0-9, A-D, *, #, w and W")
-    return text
 
 
 def _parameters(stream: ElementTree.Element) -> dict[str, str]:

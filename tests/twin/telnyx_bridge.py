@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +15,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from telnyx.lib.webhook_verification import WebhookVerificationError, verify_webhook_signature
 
+from service.twin.socket import dial_app
+from service.twin.telnyx import TelnyxTwin
+
 BASE = "http://bridge.test"
+CONNECTION = "1000000000000000001"
+TO, FAR = "+15550100002", "+15550100003"
 API_KEY = "KEY0123"
 SEED = bytes(range(32))
 PUBLIC_KEY = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
@@ -127,3 +133,34 @@ class TelnyxBridge:
     def told(self, event_type: str) -> list[dict[str, Any]]:
         events = [body["data"] for body in self.bodies]
         return [event["payload"] for event in events if event["event_type"] == event_type]
+
+
+def new_twin(bridge: TelnyxBridge, **options: Any) -> TelnyxTwin:
+    twin = TelnyxTwin(
+        httpx.AsyncClient(transport=httpx.ASGITransport(bridge.app)),
+        dial_app(bridge.app),
+        api_key=API_KEY,
+        seed=SEED,
+        connection_id=CONNECTION,
+        webhook_url=f"{BASE}/webhook",
+        chance=random.Random(7),
+        **options,
+    )
+    bridge.rest = httpx.AsyncClient(
+        transport=httpx.ASGITransport(twin.app),
+        base_url="http://telnyx.test",
+        headers={"authorization": f"Bearer {API_KEY}"},
+    )
+    return twin
+
+
+async def dial(bridge: TelnyxBridge, **changes: Any) -> httpx.Response:
+    assert bridge.rest is not None
+    body = {"connection_id": CONNECTION, "to": FAR, "from": TO} | changes
+    return await bridge.rest.post("/v2/calls", json=body)
+
+
+def code_of(response: httpx.Response) -> str:
+    code = response.json()["errors"][0]["code"]
+    assert isinstance(code, str)
+    return code

@@ -174,6 +174,40 @@ async def test_what_becomes_of_placed_calls_is_chosen_by_number() -> None:
     assert report["status"] == "user_busy"
 
 
+async def test_a_machine_may_pick_up_at_a_number_with_or_without_a_tone() -> None:
+    desk = _Desk("telnyx")
+    number = "+15550100007"
+    order = {"machine": "machine", "beep": False, "greeting_ms": 2500}
+    script = {"script": [{"silence": 4000}, "hang_up"]}
+    await desk.http.put(f"/_twin/numbers/{number}", json=order | script)
+    assert desk.telnyx.rest is not None
+    dial = {"connection_id": "1", "from": "+15550100002", "to": number}
+    placed = await desk.telnyx.rest.post(
+        "/v2/calls", json=dial | {"answering_machine_detection": "greeting_end"}
+    )
+    await desk.ended(placed.json()["data"]["call_control_id"])
+    [told] = desk.telnyx.told("call.machine.greeting.ended")
+    assert told["result"] == "ended"
+    for wrong in (-1, 60_001, "soon"):
+        answer = await desk.http.put("/_twin/numbers/any", json={"greeting_ms": wrong})
+        assert answer.status_code == 422
+
+
+async def test_the_leg_of_a_transfer_can_be_read_like_any_call() -> None:
+    desk = _Desk("twilio")
+    colleague = "+14155550111"
+    await desk.http.put(
+        f"/_twin/numbers/{colleague}", json={"script": [{"silence": 500}, "hang_up"]}
+    )
+    desk.twilio.answers["/voice"] = [f"<Response><Dial>{colleague}</Dial></Response>"]
+    await desk.ended(await desk.call())
+    calls = (await desk.http.get("/_twin/calls")).json()["calls"]
+    assert [(call["to"], call["status"]) for call in calls] == [
+        ("+14155550123", "completed"),
+        (colleague, "completed"),
+    ]
+
+
 async def test_rest_faults_are_ordered_for_the_next_requests() -> None:
     desk = _Desk()
     faults = [{"kind": "html", "status": 502}]

@@ -1,7 +1,6 @@
 """Whole calls at the Telnyx twin, with a small bridge in the same process on a virtual clock."""
 
 import asyncio
-import random
 from typing import Any
 
 import httpx
@@ -22,23 +21,24 @@ from service.twin.caller import (
     Step,
     WaitForAgent,
 )
-from service.twin.socket import dial_app
 from service.twin.telnyx import TelnyxTwin
 from service.twin.telnyx_events import Habits
 from tests.twin.sounds import tone
 from tests.twin.telnyx_bridge import (
     API_KEY,
     BASE,
+    CONNECTION,
     PUBLIC_KEY,
-    SEED,
     STREAM,
     Phone,
     Talk,
     TelnyxBridge,
+    code_of,
+    dial,
+    new_twin,
 )
 
 _TO, _FROM, _FAR = "+15550100002", "+15550100001", "+15550100003"
-_CONNECTION = "1000000000000000001"
 
 
 @pytest.fixture
@@ -50,43 +50,12 @@ async def _listen(phone: Phone) -> None:
     await phone.until_closed()
 
 
-def _twin(bridge: TelnyxBridge, **options: Any) -> TelnyxTwin:
-    twin = TelnyxTwin(
-        httpx.AsyncClient(transport=httpx.ASGITransport(bridge.app)),
-        dial_app(bridge.app),
-        api_key=API_KEY,
-        seed=SEED,
-        connection_id=_CONNECTION,
-        webhook_url=f"{BASE}/webhook",
-        chance=random.Random(7),
-        **options,
-    )
-    bridge.rest = httpx.AsyncClient(
-        transport=httpx.ASGITransport(twin.app),
-        base_url="http://telnyx.test",
-        headers={"authorization": f"Bearer {API_KEY}"},
-    )
-    return twin
-
-
 async def _call(talk: Talk, *steps: Step, **options: Any) -> tuple[TelnyxTwin, TelnyxBridge]:
     bridge = TelnyxBridge(talk)
     bridge.command = options.pop("command", bridge.command)
-    twin = _twin(bridge, **options)
+    twin = new_twin(bridge, **options)
     await twin.call(_TO, _FROM, steps)
     return twin, bridge
-
-
-async def _dial(bridge: TelnyxBridge, **changes: Any) -> httpx.Response:
-    assert bridge.rest is not None
-    body = {"connection_id": _CONNECTION, "to": _FAR, "from": _TO} | changes
-    return await bridge.rest.post("/v2/calls", json=body)
-
-
-def _code(response: httpx.Response) -> str:
-    code = response.json()["errors"][0]["code"]
-    assert isinstance(code, str)
-    return code
 
 
 async def test_the_bridge_hears_the_person_and_the_person_hears_the_bridge() -> None:
@@ -210,7 +179,7 @@ async def test_a_second_socket_can_come_while_the_first_is_open() -> None:
         await phone.until_closed()
 
     bridge = TelnyxBridge(talk)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [Silence(200), Redial(), Silence(500), HangUp()])
     first, second = twin.records[0].streams
     assert (first.ended, first.close_code, second.ended) == ("redial", 1000, "hangup")
@@ -236,7 +205,7 @@ async def test_hangup_and_stop_come_in_either_order(hangup_first: bool) -> None:
         seen.extend(bridge.arrivals)
 
     bridge = TelnyxBridge(talk)
-    twin = _twin(bridge, habits=Habits(hangup_first=hangup_first))
+    twin = new_twin(bridge, habits=Habits(hangup_first=hangup_first))
     await twin.call(_TO, _FROM, [Silence(200), HangUp()])
     assert ("call.hangup" in seen) is hangup_first
     assert bridge.arrivals.count("call.hangup") == 1
@@ -273,7 +242,7 @@ async def test_client_state_comes_back_on_every_later_event_and_in_start() -> No
 async def test_a_failed_webhook_is_tried_again_with_the_same_id() -> None:
     bridge = TelnyxBridge(_listen)
     bridge.statuses = [503, 429]
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [HangUp()])
     attempts = [b for b in bridge.bodies if b["data"]["event_type"] == "call.initiated"]
     assert [b["meta"]["attempt"] for b in attempts] == [1, 2, 3]
@@ -285,7 +254,7 @@ async def test_a_failed_webhook_is_tried_again_with_the_same_id() -> None:
 async def test_a_webhook_refused_with_403_is_not_tried_again() -> None:
     bridge = TelnyxBridge(_listen)
     bridge.statuses = [403]
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [], patience_ms=5000)
     assert bridge.arrivals == ["call.initiated", "call.hangup"]
     assert [warned.code for warned in twin.warnings] == ["webhook"]
@@ -293,7 +262,7 @@ async def test_a_webhook_refused_with_403_is_not_tried_again() -> None:
 
 async def test_webhooks_come_repeated_and_out_of_order() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge, delivery=Delivery(copies=3, delay_ms=(0, 3000)))
+    twin = new_twin(bridge, delivery=Delivery(copies=3, delay_ms=(0, 3000)))
     await twin.call(_TO, _FROM, [Silence(500), HangUp()])
     events = [b["data"] for b in bridge.bodies]
     assert len(events) == 3 * len({event["id"] for event in events})
@@ -303,7 +272,7 @@ async def test_webhooks_come_repeated_and_out_of_order() -> None:
 
 async def test_held_webhooks_come_at_the_end_but_the_offer_is_never_held() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge, delivery=Delivery(copies=2, hold=True))
+    twin = new_twin(bridge, delivery=Delivery(copies=2, hold=True))
     await twin.call(_TO, _FROM, [Silence(500), HangUp()])
     assert bridge.arrivals[0] == "call.initiated"
     assert bridge.arrivals.index("socket") < bridge.arrivals.index("call.answered")
@@ -336,14 +305,14 @@ async def test_frames_come_out_of_order() -> None:
 )
 async def test_a_bad_answer_is_refused(changes: dict[str, Any], code: str) -> None:
     _, bridge = await _call(_listen, command=("answer", STREAM | changes))
-    assert [(r.status_code, _code(r)) for r in bridge.answers] == [(422, code)]
+    assert [(r.status_code, code_of(r)) for r in bridge.answers] == [(422, code)]
     assert bridge.phones == []
 
 
 async def test_a_command_id_counts_once() -> None:
     bridge = TelnyxBridge(_listen)
     bridge.command = ("answer", STREAM | {"command_id": "c1"})
-    twin = _twin(bridge, delivery=Delivery(copies=3))
+    twin = new_twin(bridge, delivery=Delivery(copies=3))
     await twin.call(_TO, _FROM, [Silence(300), HangUp()])
     assert [r.status_code for r in bridge.answers] == [200, 200, 200]
     assert len(bridge.phones) == 1
@@ -351,17 +320,17 @@ async def test_a_command_id_counts_once() -> None:
 
 async def test_commands_in_the_wrong_state_have_their_codes() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(ring_ms=2000, steps=(HangUp(),))
-    call_id = (await _dial(bridge)).json()["data"]["call_control_id"]
-    assert _code(await bridge.act(call_id, "answer")) == "90102"
-    assert _code(await bridge.act(call_id, "send_dtmf", digits="1")) == "90034"
+    call_id = (await dial(bridge)).json()["data"]["call_control_id"]
+    assert code_of(await bridge.act(call_id, "answer")) == "90102"
+    assert code_of(await bridge.act(call_id, "send_dtmf", digits="1")) == "90034"
     await twin.settle()
     gone = await bridge.act(call_id, "hangup")
-    assert (gone.status_code, _code(gone)) == (422, "90018")
-    assert _code(await bridge.act("v3:unknown", "hangup")) == "10005"
-    assert _code(await bridge.act("CA123", "hangup")) == "90015"
-    assert _code(await bridge.act(call_id, "dance")) == "10005"
+    assert (gone.status_code, code_of(gone)) == (422, "90018")
+    assert code_of(await bridge.act("v3:unknown", "hangup")) == "10005"
+    assert code_of(await bridge.act("CA123", "hangup")) == "90015"
+    assert code_of(await bridge.act(call_id, "dance")) == "10005"
 
 
 async def test_a_call_is_hung_up_by_command() -> None:
@@ -373,7 +342,7 @@ async def test_a_call_is_hung_up_by_command() -> None:
         await phone.until_closed()
 
     bridge = TelnyxBridge(talk)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [Silence(5000)])
     assert twin.records[0].streams[0].ended == "stopped"
     assert twin.records[0].digits_sent == ["12#"]
@@ -384,7 +353,7 @@ async def test_a_call_is_hung_up_by_command() -> None:
 async def test_streaming_can_be_started_after_the_answer() -> None:
     bridge = TelnyxBridge(_listen)
     bridge.command = ("answer", {})
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     calling = asyncio.create_task(twin.call(_TO, _FROM, [Silence(2000), HangUp()]))
     await asyncio.sleep(1)
     control_id = twin.records[0].call_id
@@ -392,7 +361,7 @@ async def test_streaming_can_be_started_after_the_answer() -> None:
     started = {**STREAM, "stream_auth_token": "t0k", "custom_parameters": parameters}
     assert (await bridge.act(control_id, "streaming_start", **started)).status_code == 200
     again = await bridge.act(control_id, "streaming_start", **started)
-    assert _code(again) == "90045"
+    assert code_of(again) == "90045"
     await calling
     [phone] = bridge.phones
     assert phone.of("start")[0]["start"]["custom_parameters"] == {"session": "42"}
@@ -401,24 +370,24 @@ async def test_streaming_can_be_started_after_the_answer() -> None:
 
 async def test_without_the_right_key_nothing_is_done() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(twin.app), base_url="http://telnyx.test"
     ) as stranger:
         denied = await stranger.post("/v2/calls", json={})
-    assert (denied.status_code, _code(denied)) == (401, "10009")
+    assert (denied.status_code, code_of(denied)) == (401, "10009")
 
 
 async def test_rest_fails_as_ordered() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.faults.extend(
         [RestFault(kind="status", status=429, retry_after_s=4), RestFault(kind="html", status=502)]
     )
-    limited = await _dial(bridge)
-    assert (limited.status_code, _code(limited)) == (429, "10011")
+    limited = await dial(bridge)
+    assert (limited.status_code, code_of(limited)) == (429, "10011")
     assert limited.headers["x-ratelimit-reset"] == "4"
-    assert (await _dial(bridge)).status_code == 502
+    assert (await dial(bridge)).status_code == 502
     assert twin.records == []
 
 
@@ -427,9 +396,9 @@ async def test_rest_fails_as_ordered() -> None:
 
 async def test_a_placed_call_opens_its_socket_while_it_rings_and_starts_on_answer() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(ring_ms=3000, steps=(Say(tone(200)), HangUp()))
-    dialled = await _dial(bridge, **STREAM, stream_auth_token="t0k")
+    dialled = await dial(bridge, **STREAM, stream_auth_token="t0k")
     assert dialled.json()["data"]["is_alive"] is False
     await twin.settle()
     order = ["call.initiated", "socket", "call.answered"]
@@ -452,9 +421,9 @@ async def test_a_placed_call_opens_its_socket_while_it_rings_and_starts_on_answe
 )
 async def test_calls_that_nobody_takes(outcome: Outcome, cause: str, sip: str) -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = outcome
-    await _dial(bridge, **STREAM)
+    await dial(bridge, **STREAM)
     await twin.settle()
     hangup = bridge.told("call.hangup")[0]
     assert (hangup["hangup_cause"], hangup["sip_hangup_cause"]) == (cause, sip)
@@ -464,8 +433,8 @@ async def test_calls_that_nobody_takes(outcome: Outcome, cause: str, sip: str) -
 
 async def test_the_time_limit_ends_a_call() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
-    await _dial(bridge, **STREAM, time_limit_secs=30)
+    twin = new_twin(bridge)
+    await dial(bridge, **STREAM, time_limit_secs=30)
     await twin.settle()
     assert bridge.told("call.hangup")[0]["hangup_cause"] == "time_limit"
     assert 30_000 <= (twin.records[0].ended_at_ms or 0) <= 33_000
@@ -473,9 +442,9 @@ async def test_the_time_limit_ends_a_call() -> None:
 
 async def test_a_ringing_call_is_hung_up_by_command() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(ring_ms=20_000)
-    call_id = (await _dial(bridge)).json()["data"]["call_control_id"]
+    call_id = (await dial(bridge)).json()["data"]["call_control_id"]
     await asyncio.sleep(1)
     assert (await bridge.act(call_id, "hangup")).status_code == 200
     await twin.settle()
@@ -484,33 +453,91 @@ async def test_a_ringing_call_is_hung_up_by_command() -> None:
 
 async def test_a_dial_with_a_known_command_id_places_no_second_call() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(result="busy")
-    first = await _dial(bridge, command_id="c1")
-    assert (await _dial(bridge, command_id="c1")).json() == first.json()
+    first = await dial(bridge, command_id="c1")
+    assert (await dial(bridge, command_id="c1")).json() == first.json()
     await twin.settle()
     assert len(twin.records) == 1
 
 
 async def test_webhooks_can_outrun_the_response_to_dial() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge, habits=Habits(dial_answer_ms=200))
+    twin = new_twin(bridge, habits=Habits(dial_answer_ms=200))
     twin.outcomes[_FAR] = Outcome(result="busy")
-    await _dial(bridge)
+    await dial(bridge)
     assert bridge.arrivals == ["call.initiated"]
     await twin.settle()
 
 
-async def test_machine_detection_and_recording_are_told() -> None:
+_DETECTION = "call.machine.detection.ended"
+_GREETING = "call.machine.greeting.ended"
+_PREMIUM_DETECTION = "call.machine.premium.detection.ended"
+_PREMIUM_GREETING = "call.machine.premium.greeting.ended"
+
+
+@pytest.mark.parametrize(
+    ("mode", "machine", "beep", "told"),
+    [
+        ("detect", "human", True, {_DETECTION: "human"}),
+        ("detect", "machine", True, {_DETECTION: "machine"}),
+        ("greeting_end", "machine", True, {_DETECTION: "machine", _GREETING: "beep_detected"}),
+        ("greeting_end", "machine", False, {_DETECTION: "machine", _GREETING: "ended"}),
+        ("premium", "human", True, {_PREMIUM_DETECTION: "human_residence"}),
+        ("premium", "fax_detected", True, {_PREMIUM_DETECTION: "fax_detected"}),
+        (
+            "premium",
+            "machine",
+            True,
+            {_PREMIUM_DETECTION: "machine", _PREMIUM_GREETING: "beep_detected"},
+        ),
+        (
+            "premium",
+            "machine",
+            False,
+            {_PREMIUM_DETECTION: "machine", _PREMIUM_GREETING: "no_beep_detected"},
+        ),
+    ],
+)
+async def test_what_picked_up_is_told_and_when_a_machine_has_done(
+    mode: str, machine: str, beep: bool, told: dict[str, str]
+) -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
-    twin.outcomes[_FAR] = Outcome(steps=(Silence(3000), HangUp()), machine="machine")
-    await _dial(
-        bridge, **STREAM, answering_machine_detection="premium", record="record-from-answer"
+    twin = new_twin(bridge)
+    twin.outcomes[_FAR] = Outcome(
+        steps=(Silence(9000), HangUp()), machine=machine, beep=beep, greeting_ms=6000
     )
+    await dial(bridge, **STREAM, answering_machine_detection=mode)
     await twin.settle()
-    assert bridge.told("call.machine.detection.ended")[0]["result"] == "machine"
-    assert bridge.arrivals[-1] == "call.recording.saved"
+    found = {
+        body["data"]["event_type"]: body["data"]["payload"]["result"]
+        for body in bridge.bodies
+        if "machine" in body["data"]["event_type"] and "result" in body["data"]["payload"]
+    }
+    assert found == told
+    [record] = twin.records
+    at_ms = {receipt.what: receipt.at_ms for receipt in record.receipts}
+    waits_ms = {_DETECTION: 1500, _PREMIUM_DETECTION: 1500}
+    for kind in told:
+        assert at_ms[kind] - (record.answered_at_ms or 0) == waits_ms.get(kind, 6000)
+
+
+async def test_detection_that_takes_longer_than_the_call_tells_nothing() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = new_twin(bridge)
+    twin.outcomes[_FAR] = Outcome(steps=(Silence(300), HangUp()))
+    await dial(bridge, **STREAM, answering_machine_detection="detect")
+    await twin.settle()
+    assert bridge.told(_DETECTION) == []
+
+
+async def test_a_recording_is_told_a_second_after_the_end() -> None:
+    bridge = TelnyxBridge(_listen)
+    twin = new_twin(bridge)
+    twin.outcomes[_FAR] = Outcome(steps=(Silence(3000), HangUp()))
+    await dial(bridge, **STREAM, record="record-from-answer")
+    await twin.settle()
+    assert len(bridge.told("call.recording.saved")) == 1
 
 
 @pytest.mark.parametrize(
@@ -527,9 +554,9 @@ async def test_machine_detection_and_recording_are_told() -> None:
 )
 async def test_a_bad_dial_is_refused(changes: dict[str, Any], code: str) -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
-    refused = await _dial(bridge, **changes)
-    assert (refused.status_code, _code(refused)) == (422, code)
+    twin = new_twin(bridge)
+    refused = await dial(bridge, **changes)
+    assert (refused.status_code, code_of(refused)) == (422, code)
     assert twin.records == []
 
 
@@ -544,9 +571,9 @@ async def test_the_record_is_a_cassette_without_secrets() -> None:
 
 async def test_the_application_and_its_numbers_can_be_read() -> None:
     bridge = TelnyxBridge(_listen)
-    _twin(bridge, numbers=[_TO])
+    new_twin(bridge, numbers=[_TO])
     assert bridge.rest is not None
-    application = await bridge.rest.get(f"/v2/call_control_applications/{_CONNECTION}")
+    application = await bridge.rest.get(f"/v2/call_control_applications/{CONNECTION}")
     numbers = await bridge.rest.get("/v2/phone_numbers")
     assert application.json()["data"]["webhook_event_url"] == f"{BASE}/webhook"
     assert [number["phone_number"] for number in numbers.json()["data"]] == [_TO]
@@ -555,7 +582,7 @@ async def test_the_application_and_its_numbers_can_be_read() -> None:
 async def test_a_socket_that_cannot_be_opened_is_told_and_the_call_goes_on() -> None:
     bridge = TelnyxBridge(_listen)
     bridge.refuse_sockets = True
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [Silence(2000), HangUp()])
     assert bridge.told("streaming.failed")[0]["failure_reason"] == "connection_failed"
     assert (twin.records[0].ended_at_ms or 0) >= 2000
@@ -566,11 +593,11 @@ async def test_streaming_stops_by_command_and_the_call_goes_on() -> None:
         start = await phone.next("start")
         control_id = start["start"]["call_control_id"]
         assert (await bridge.act(control_id, "streaming_stop")).status_code == 200
-        assert _code(await bridge.act(control_id, "streaming_stop")) == "90048"
+        assert code_of(await bridge.act(control_id, "streaming_stop")) == "90048"
         await phone.until_closed()
 
     bridge = TelnyxBridge(talk)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [Silence(3000), HangUp()])
     assert bridge.phones[0].received[-1]["event"] == "stop"
     assert bridge.arrivals.index("streaming.stopped") < bridge.arrivals.index("call.hangup")
@@ -580,7 +607,7 @@ async def test_streaming_stops_by_command_and_the_call_goes_on() -> None:
 async def test_a_webhook_without_an_answer_in_two_seconds_is_sent_again() -> None:
     bridge = TelnyxBridge(_listen)
     bridge.slow_webhooks = 1
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [HangUp()])
     attempts = [b for b in bridge.bodies if b["data"]["event_type"] == "call.initiated"]
     assert [b["meta"]["attempt"] for b in attempts] == [1, 2]
@@ -589,9 +616,9 @@ async def test_a_webhook_without_an_answer_in_two_seconds_is_sent_again() -> Non
 
 async def test_the_state_can_be_changed_alone() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(ring_ms=2000, steps=(HangUp(),))
-    call_id = (await _dial(bridge)).json()["data"]["call_control_id"]
+    call_id = (await dial(bridge)).json()["data"]["call_control_id"]
     changed = await bridge.act(call_id, "client_state_update", client_state="e30=")
     assert changed.status_code == 200
     await twin.settle()
@@ -600,9 +627,9 @@ async def test_the_state_can_be_changed_alone() -> None:
 
 async def test_without_retry_a_ring_timeout_is_no_answer() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(ring_ms=60_000)
-    await _dial(bridge, retry_on_timeout=False, timeout_secs=5)
+    await dial(bridge, retry_on_timeout=False, timeout_secs=5)
     await twin.settle()
     assert bridge.told("call.hangup")[0]["hangup_cause"] == "no_answer"
 
@@ -612,7 +639,7 @@ async def test_a_webhook_that_telnyx_never_signed_so_does_not_pass(signature: Si
     bridge = TelnyxBridge(_listen)
     bridge.statuses = [403]
     faults = Faults(signature=signature)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     record = await twin.call(_TO, _FROM, [], patience_ms=1000, faults=faults)
     assert bridge.bad_signatures >= 1
     assert record.receipts[0].what == "call.initiated"
@@ -624,102 +651,33 @@ async def test_a_telnyx_start_can_name_another_call_or_never_come() -> None:
         await phone.next("connected")
 
     foreign = Faults(start="foreign")
-    record = await _twin(TelnyxBridge(_listen)).call(_TO, _FROM, [HangUp()], faults=foreign)
+    record = await new_twin(TelnyxBridge(_listen)).call(_TO, _FROM, [HangUp()], faults=foreign)
     [start] = record.messages("start", "carrier")
     assert start["start"]["call_control_id"] != record.call_id
     silent = Faults(start="never")
-    record = await _twin(TelnyxBridge(leave)).call(_TO, _FROM, [HangUp()], faults=silent)
+    record = await new_twin(TelnyxBridge(leave)).call(_TO, _FROM, [HangUp()], faults=silent)
     assert record.messages("start", "carrier") == []
 
 
 async def test_a_call_that_somebody_else_placed_is_told_to_the_bridge() -> None:
     bridge = TelnyxBridge(_listen)
-    record = await _twin(bridge).place_elsewhere(_FAR, _TO, Outcome(result="busy"))
+    record = await new_twin(bridge).place_elsewhere(_FAR, _TO, Outcome(result="busy"))
     assert bridge.told("call.initiated")[0]["direction"] == "outgoing"
     assert record.status == "user_busy"
 
 
 async def test_a_telnyx_number_can_have_a_rest_fault_of_its_own() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes[_FAR] = Outcome(rest=RestFault(kind="status", status=500))
-    assert (await _dial(bridge)).status_code == 500
+    assert (await dial(bridge)).status_code == 500
     assert twin.records == []
 
 
 async def test_telnyx_has_events_and_fields_that_no_document_has() -> None:
     bridge = TelnyxBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [Silence(100), HangUp()], faults=Faults(novelties=True))
     assert len(bridge.told("call.novelty")) == 1
     assert "novelty" in bridge.told("call.initiated")[0]
     assert "novelty" in bridge.phones[0].received[-1]
-
-
-# Handed over
-
-
-async def _handed_over(
-    outcome: Outcome, *, steps: tuple[Step, ...] = (Silence(60_000), HangUp())
-) -> tuple[TelnyxTwin, TelnyxBridge]:
-    async def talk(phone: Phone) -> None:
-        start = await phone.next("start")
-        control_id = start["start"]["call_control_id"]
-        states = {"client_state": "b3Vycw==", "target_leg_client_state": "dGhlaXJz"}
-        body = {"to": _FAR, "from": _TO, "timeout_secs": 30, **states}
-        assert (await bridge.act(control_id, "transfer", **body)).status_code == 200
-        assert (await bridge.act(control_id, "streaming_stop")).status_code == 200
-        await phone.until_closed()
-
-    bridge = TelnyxBridge(talk)
-    twin = _twin(bridge)
-    twin.outcomes[_FAR] = outcome
-    await twin.call(_TO, _FROM, steps)
-    return twin, bridge
-
-
-async def test_a_transfer_is_a_leg_of_its_own_and_both_hang_up_together() -> None:
-    twin, bridge = await _handed_over(Outcome(ring_ms=1000, talk_ms=5000))
-    ours, theirs = twin.records
-    of_theirs = [
-        body["data"]
-        for body in bridge.bodies
-        if body["data"]["payload"]["call_control_id"] == theirs.call_id
-    ]
-    assert [event["event_type"] for event in of_theirs] == [
-        "call.initiated",
-        "call.answered",
-        "call.bridged",
-        "call.hangup",
-    ]
-    assert {event["payload"]["client_state"] for event in of_theirs} == {"dGhlaXJz"}
-    assert of_theirs[0]["payload"]["direction"] == "outgoing"
-    sessions = {body["data"]["payload"]["call_session_id"] for body in bridge.bodies}
-    assert len(sessions) == 1
-    assert {leg["call_control_id"] for leg in bridge.told("call.hangup")} == {
-        ours.call_id,
-        theirs.call_id,
-    }
-    assert 6000 <= (ours.ended_at_ms or 0) < 8000
-    assert twin.warnings == []
-
-
-@pytest.mark.parametrize(
-    ("outcome", "cause"),
-    [(Outcome(result="busy"), "user_busy"), (Outcome(ring_ms=31_000), "timeout")],
-)
-async def test_a_transfer_that_nobody_takes_leaves_the_person_on_the_line(
-    outcome: Outcome, cause: str
-) -> None:
-    twin, bridge = await _handed_over(outcome)
-    ours, theirs = twin.records
-    assert (theirs.status, ours.status) == (cause, "normal_clearing")
-    assert (ours.ended_at_ms or 0) >= 60_000
-    assert bridge.arrivals.count("call.hangup") == 2
-
-
-async def test_a_person_who_hangs_up_while_it_rings_cancels_the_transfer() -> None:
-    twin, _ = await _handed_over(Outcome(ring_ms=20_000), steps=(Silence(5000), HangUp()))
-    ours, theirs = twin.records
-    assert theirs.status == "originator_cancel"
-    assert (ours.ended_at_ms or 0) < 7000

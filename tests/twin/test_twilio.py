@@ -5,7 +5,6 @@ import audioop
 import base64
 import itertools
 import math
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -31,10 +30,18 @@ from service.twin.caller import (
     WaitForAgent,
 )
 from service.twin.record import CallRecord
-from service.twin.socket import dial_app
 from service.twin.twilio import TwilioTwin
 from tests.twin.sounds import QUIET, tone
-from tests.twin.twilio_bridge import BASE, SID, TOKEN, Phone, Talk, TwilioBridge
+from tests.twin.twilio_bridge import (
+    BASE,
+    SID,
+    TOKEN,
+    Phone,
+    Talk,
+    TwilioBridge,
+    new_twin,
+    rest_of,
+)
 
 _TO, _FROM = "+14155550123", "+525512345678"
 _CALLS = f"/2010-04-01/Accounts/{SID}/Calls"
@@ -49,28 +56,9 @@ async def _listen(phone: Phone) -> None:
     await phone.until_closed()
 
 
-def _twin(bridge: TwilioBridge, **options: Any) -> TwilioTwin:
-    transport = httpx.ASGITransport(bridge.app)
-    return TwilioTwin(
-        httpx.AsyncClient(transport=transport),
-        dial_app(bridge.app),
-        account_sid=SID,
-        auth_token=TOKEN,
-        voice_url=f"{BASE}/voice",
-        chance=random.Random(7),
-        **options,
-    )
-
-
-def _rest(twin: TwilioTwin, auth: tuple[str, str] = (SID, TOKEN)) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(twin.app), base_url="http://twilio.test", auth=auth
-    )
-
-
 async def _call(talk: Talk, *steps: Step, **options: Any) -> tuple[TwilioTwin, TwilioBridge]:
     bridge = TwilioBridge(talk)
-    twin = _twin(bridge, **options)
+    twin = new_twin(bridge, **options)
     await twin.call(_TO, _FROM, steps)
     return twin, bridge
 
@@ -183,7 +171,7 @@ async def test_a_closed_socket_goes_on_with_the_action_and_a_new_stream() -> Non
 
     bridge = TwilioBridge(talk)
     bridge.answers["/done"] = [bridge.connect()]
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [Silence(1000), HangUp()])
     [record] = twin.records
     assert [stream.ended for stream in record.streams] == ["closed", "hangup"]
@@ -227,7 +215,7 @@ async def test_a_lost_socket_has_no_stop_and_asks_for_the_action(
 async def test_a_refused_upgrade_is_error_31920() -> None:
     bridge = TwilioBridge(_listen)
     bridge.refuse_sockets = True
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [HangUp()])
     assert [warned.code for warned in twin.warnings] == ["31920"]
     [event] = bridge.told("/stream-status")
@@ -237,7 +225,7 @@ async def test_a_refused_upgrade_is_error_31920() -> None:
 async def test_reject_declines_without_a_socket() -> None:
     bridge = TwilioBridge(_listen)
     bridge.answers["/voice"] = ['<Response><Reject reason="busy"/></Response>']
-    twin = _twin(bridge, status_url=f"{BASE}/status")
+    twin = new_twin(bridge, status_url=f"{BASE}/status")
     await twin.call(_TO, _FROM, [])
     assert twin.records[0].status == "busy"
     assert bridge.told("/status")[0]["SipResponseCode"] == "486"
@@ -250,7 +238,7 @@ async def test_reject_declines_without_a_socket() -> None:
 async def test_twiml_that_cannot_be_carried_out_fails_the_call(document: str) -> None:
     bridge = TwilioBridge(_listen)
     bridge.answers["/voice"] = [document]
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [])
     assert twin.records[0].status == "failed"
     assert len(twin.warnings) == 1
@@ -276,7 +264,7 @@ async def test_frames_are_lost_repeated_and_late_as_ordered() -> None:
 
 async def _place(twin: TwilioTwin, **fields: Any) -> httpx.Response:
     form = {"To": "+14155550199", "From": _TO, "Url": f"{BASE}/voice"} | fields
-    async with _rest(twin) as rest:
+    async with rest_of(twin) as rest:
         return await rest.post(f"{_CALLS}.json", data=form)
 
 
@@ -288,7 +276,7 @@ _ALL_EVENTS = {
 
 async def test_a_placed_call_rings_is_answered_and_completed() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes["+14155550199"] = Outcome(steps=(Say(tone(300)), Silence(2700), HangUp()))
     created = await _place(twin, **_ALL_EVENTS)
     assert created.status_code == 201
@@ -308,14 +296,14 @@ async def test_a_placed_call_rings_is_answered_and_completed() -> None:
     assert bridge.arrivals.index("/status") < bridge.arrivals.index("socket")
     assert bridge.told("/voice")[0]["CallStatus"] == "in-progress"
     assert bridge.bad_signatures == 0
-    async with _rest(twin) as rest:
+    async with rest_of(twin) as rest:
         read = await rest.get(f"{_CALLS}/{body['sid']}.json")
     assert (read.json()["status"], read.json()["duration"]) == ("completed", "4")
 
 
 async def test_answered_is_told_before_the_socket_opens() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes["+14155550199"] = Outcome(steps=(HangUp(),))
     events = {**_ALL_EVENTS, "StatusCallbackEvent": ["answered"]}
     await _place(twin, **events)
@@ -334,7 +322,7 @@ async def test_answered_is_told_before_the_socket_opens() -> None:
 )
 async def test_calls_that_nobody_takes(outcome: Outcome, status: str, sip: str) -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes["+14155550199"] = outcome
     await _place(twin, **_ALL_EVENTS)
     await twin.settle()
@@ -346,7 +334,7 @@ async def test_calls_that_nobody_takes(outcome: Outcome, status: str, sip: str) 
 
 async def test_held_callbacks_come_at_the_end_shuffled_and_repeated() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge, delivery=Delivery(copies=3, hold=True))
+    twin = new_twin(bridge, delivery=Delivery(copies=3, hold=True))
     twin.outcomes["+14155550199"] = Outcome(steps=(HangUp(),))
     await _place(twin, **_ALL_EVENTS)
     await twin.settle()
@@ -372,7 +360,7 @@ async def test_late_callbacks_still_arrive() -> None:
 
 
 async def _steer(twin: TwilioTwin, sid: str, **form: str) -> httpx.Response:
-    async with _rest(twin) as rest:
+    async with rest_of(twin) as rest:
         return await rest.post(f"{_CALLS}/{sid}.json", data=form)
 
 
@@ -380,7 +368,7 @@ async def _during_a_call(
     act: Callable[[TwilioTwin, str], Awaitable[None]], talk: Talk = _listen
 ) -> tuple[TwilioTwin, TwilioBridge]:
     bridge = TwilioBridge(talk)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     calling = asyncio.create_task(twin.call(_TO, _FROM, [Silence(1000)]))
     await asyncio.sleep(0.5)
     await act(twin, twin.records[0].call_id)
@@ -411,7 +399,7 @@ async def test_new_twiml_by_rest_abandons_the_stream_and_its_action() -> None:
 
 async def test_a_ringing_call_can_be_canceled() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes["+14155550199"] = Outcome(ring_ms=20_000)
     sid = (await _place(twin, **_ALL_EVENTS)).json()["sid"]
     await asyncio.sleep(2)
@@ -441,15 +429,15 @@ async def test_a_ringing_call_can_be_canceled() -> None:
 async def test_a_bad_create_request_is_refused(
     changes: dict[str, str], status: int, code: int
 ) -> None:
-    twin = _twin(TwilioBridge(_listen))
+    twin = new_twin(TwilioBridge(_listen))
     answer = await _place(twin, **changes)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert twin.records == []
 
 
 async def test_wrong_credentials_and_unknown_calls() -> None:
-    twin = _twin(TwilioBridge(_listen))
-    async with _rest(twin, auth=(SID, "wrong")) as rest:
+    twin = new_twin(TwilioBridge(_listen))
+    async with rest_of(twin, auth=(SID, "wrong")) as rest:
         denied = await rest.post(f"{_CALLS}.json", data={})
     assert (denied.status_code, denied.json()["code"]) == (401, 20003)
     unknown = await _steer(twin, "CA" + "0" * 32, Status="completed")
@@ -457,7 +445,7 @@ async def test_wrong_credentials_and_unknown_calls() -> None:
 
 
 async def test_rest_fails_as_ordered_and_then_works_again() -> None:
-    twin = _twin(TwilioBridge(_listen))
+    twin = new_twin(TwilioBridge(_listen))
     twin.outcomes["+14155550199"] = Outcome(result="busy")
     twin.faults.extend(
         [
@@ -478,7 +466,7 @@ async def test_rest_fails_as_ordered_and_then_works_again() -> None:
 
 
 async def test_rest_can_hang() -> None:
-    twin = _twin(TwilioBridge(_listen))
+    twin = new_twin(TwilioBridge(_listen))
     twin.faults.append(RestFault(kind="hang"))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(30):
@@ -488,8 +476,8 @@ async def test_rest_can_hang() -> None:
 
 async def test_machine_detection_and_recording_are_told_by_callback() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
-    twin.outcomes["+14155550199"] = Outcome(steps=(Silence(100), HangUp()), machine="fax")
+    twin = new_twin(bridge)
+    twin.outcomes["+14155550199"] = Outcome(steps=(Silence(2000), HangUp()), machine="fax")
     await _place(
         twin,
         MachineDetection="Enable",
@@ -505,7 +493,7 @@ async def test_machine_detection_and_recording_are_told_by_callback() -> None:
 
 async def test_a_person_who_gives_up_leaves_no_socket() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge, status_url=f"{BASE}/status")
+    twin = new_twin(bridge, status_url=f"{BASE}/status")
     await twin.call(_TO, _FROM, [], abandon=True)
     assert bridge.phones == []
     assert bridge.told("/status")[0]["CallStatus"] == "no-answer"
@@ -513,7 +501,7 @@ async def test_a_person_who_gives_up_leaves_no_socket() -> None:
 
 async def test_the_time_limit_ends_a_call() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await _place(twin, TimeLimit="60")
     await twin.settle()
     assert twin.records[0].streams[0].ended == "stopped"
@@ -538,8 +526,8 @@ async def test_the_record_is_a_cassette_without_secrets() -> None:
 
 
 async def test_the_account_and_its_numbers_can_be_read() -> None:
-    twin = _twin(TwilioBridge(_listen), numbers=[_TO])
-    async with _rest(twin) as rest:
+    twin = new_twin(TwilioBridge(_listen), numbers=[_TO])
+    async with rest_of(twin) as rest:
         account = await rest.get(f"/2010-04-01/Accounts/{SID}.json")
         page = await rest.get(f"/2010-04-01/Accounts/{SID}/IncomingPhoneNumbers.json?PageSize=9")
     assert account.json()["status"] == "active"
@@ -582,7 +570,7 @@ async def test_twilio_never_dials_a_second_socket() -> None:
 async def test_a_voice_webhook_that_fails_ends_the_call(answer: Response, code: str) -> None:
     bridge = TwilioBridge(_listen)
     bridge.failing["/voice"] = answer
-    twin = _twin(bridge, status_url=f"{BASE}/status")
+    twin = new_twin(bridge, status_url=f"{BASE}/status")
     await twin.call(_TO, _FROM, [])
     assert [warned.code for warned in twin.warnings] == [code]
     assert bridge.told("/status")[0]["CallStatus"] == "failed"
@@ -590,7 +578,7 @@ async def test_a_voice_webhook_that_fails_ends_the_call(answer: Response, code: 
 
 async def test_callbacks_by_get_carry_everything_in_the_signed_query() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes["+14155550199"] = Outcome(steps=(HangUp(),))
     await _place(
         twin, Method="GET", StatusCallback=f"{BASE}/status?x=1", StatusCallbackMethod="GET"
@@ -607,7 +595,7 @@ async def test_documents_are_followed_from_verb_to_verb() -> None:
         f'<Response><Say>Hi</Say><Pause length="2"/><Redirect>{BASE}/voice</Redirect></Response>',
         bridge.connect(),
     ]
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     await twin.call(_TO, _FROM, [HangUp()])
     assert len(bridge.phones) == 1
     assert twin.records[0].streams[0].started_at_ms >= 2000
@@ -624,7 +612,7 @@ async def test_a_call_can_be_sent_to_another_url() -> None:
 
 async def test_twiml_in_the_create_request_is_carried_out() -> None:
     bridge = TwilioBridge(_listen)
-    twin = _twin(bridge)
+    twin = new_twin(bridge)
     twin.outcomes["+14155550199"] = Outcome(steps=(HangUp(),))
     await _place(twin, Url="", Twiml=bridge.connect())
     await twin.settle()
@@ -686,7 +674,7 @@ async def test_anything_can_be_sent_on_the_socket() -> None:
 
 async def test_a_quiet_line_may_rush() -> None:
     bridge = TwilioBridge(_listen)
-    await _twin(bridge).call(_TO, _FROM, [Silence(1000), HangUp()], faults=Faults(noise=True))
+    await new_twin(bridge).call(_TO, _FROM, [Silence(1000), HangUp()], faults=Faults(noise=True))
     media = [m["media"] for m in bridge.phones[0].received if m["event"] == "media"]
     sound = decode_pcmu(b"".join(base64.b64decode(m["payload"]) for m in media))
     assert 20 * math.log10(audioop.rms(sound, 2) / 32768) == pytest.approx(-35, abs=1)
@@ -697,7 +685,7 @@ async def test_a_webhook_that_twilio_never_signed_is_told_by_its_receipt(
     signature: Signing,
 ) -> None:
     bridge = TwilioBridge(_listen)
-    record = await _twin(bridge).call(_TO, _FROM, [], faults=Faults(signature=signature))
+    record = await new_twin(bridge).call(_TO, _FROM, [], faults=Faults(signature=signature))
     assert [(r.what, r.status) for r in record.receipts] == [("/voice", 403)]
     assert (bridge.bad_signatures, record.streams) == (1, [])
 
@@ -713,10 +701,10 @@ async def test_a_start_can_name_another_call_or_never_come() -> None:
         await phone.next("start")
 
     bridge = TwilioBridge(talk)
-    foreign = await _twin(bridge).call(_TO, _FROM, [HangUp()], faults=Faults(start="foreign"))
+    foreign = await new_twin(bridge).call(_TO, _FROM, [HangUp()], faults=Faults(start="foreign"))
     [start] = foreign.messages("start", "carrier")
     assert start["start"]["callSid"] != foreign.call_id
-    silent = await _twin(TwilioBridge(talk)).call(_TO, _FROM, [], faults=Faults(start="never"))
+    silent = await new_twin(TwilioBridge(talk)).call(_TO, _FROM, [], faults=Faults(start="never"))
     assert [m["event"] for m in silent.messages("connected", "carrier")] == ["connected"]
     assert silent.messages("start", "carrier") == []
 
@@ -725,7 +713,7 @@ async def test_the_voice_webhook_can_be_repeated_with_its_token() -> None:
     bridge = TwilioBridge(_listen)
     bridge.answers["/voice"] *= 2
     faults = Faults(voice_twice=True)
-    record = await _twin(bridge).call(_TO, _FROM, [Silence(100), HangUp()], faults=faults)
+    record = await new_twin(bridge).call(_TO, _FROM, [Silence(100), HangUp()], faults=faults)
     assert bridge.arrivals[:3] == ["/voice", "/voice", "socket"]
     assert bridge.tokens[0] == bridge.tokens[1]
     assert record.status == "completed"
@@ -734,28 +722,28 @@ async def test_the_voice_webhook_can_be_repeated_with_its_token() -> None:
 async def test_novelties_are_in_forms_and_messages() -> None:
     bridge = TwilioBridge(_listen)
     steps: list[Step] = [Silence(100), HangUp()]
-    await _twin(bridge).call(_TO, _FROM, steps, faults=Faults(novelties=True))
+    await new_twin(bridge).call(_TO, _FROM, steps, faults=Faults(novelties=True))
     assert bridge.callbacks[0][1]["Novelty"] == ""
     assert "novelty" in bridge.phones[0].received[-1]
     assert bridge.bad_signatures == 0
 
 
 async def test_a_number_can_have_a_rest_fault_of_its_own() -> None:
-    twin = _twin(TwilioBridge(_listen))
+    twin = new_twin(TwilioBridge(_listen))
     fault = RestFault(kind="html", status=502, executes=True)
     twin.outcomes[_FROM] = Outcome(rest=fault, steps=(HangUp(),))
     form = {"To": _FROM, "From": _TO, "Url": f"{BASE}/voice"}
-    assert (await _rest(twin).post(f"{_CALLS}.json", data=form)).status_code == 502
+    assert (await rest_of(twin).post(f"{_CALLS}.json", data=form)).status_code == 502
     await twin.settle()
     assert [record.to for record in twin.records] == [_FROM]
 
 
 async def test_calls_can_be_listed_by_the_number_they_went_to() -> None:
-    twin = _twin(TwilioBridge(_listen))
+    twin = new_twin(TwilioBridge(_listen))
     fault = RestFault(kind="status", status=500, executes=True)
     twin.outcomes["+14155550177"] = Outcome(rest=fault, steps=(HangUp(),))
     twin.default_outcome = Outcome(steps=(HangUp(),))
-    rest = _rest(twin)
+    rest = rest_of(twin)
     for to in ("+14155550177", "+14155550178"):
         form = {"To": to, "From": _TO, "Url": f"{BASE}/voice"}
         await rest.post(f"{_CALLS}.json", data=form)
@@ -766,81 +754,69 @@ async def test_calls_can_be_listed_by_the_number_they_went_to() -> None:
     await twin.settle()
 
 
-# Connecting somebody else
-
-
-async def _dialling(outcome: Outcome, dial: str = "", number: str = "") -> TwilioBridge:
-    """A call whose media stream makes way for a `<Dial>` after half a second."""
-
-    async def act(twin: TwilioTwin, sid: str) -> None:
-        twin.outcomes["+14155550190"] = outcome
-        document = f"<Dial {dial}><Number {number}>+14155550190</Number></Dial>"
-        answer = await _steer(twin, sid, Twiml=f"<Response>{document}</Response>")
-        assert answer.status_code == 200
-
-    twin, bridge = await _during_a_call(act)
-    assert twin.warnings == []
-    return bridge
-
-
-_ACTION = f'action="{BASE}/done" answerOnBridge="true" timeout="30" callerId="{_TO}"'
-
-
-async def test_a_dial_tells_its_action_that_they_talked() -> None:
-    bridge = await _dialling(Outcome(talk_ms=12_300), _ACTION)
-    [done] = bridge.told("/done")
-    assert bridge.phones[0].received[-1]["event"] == "stop"
-    assert done["CallStatus"] == "in-progress"
-    told = {name: value for name, value in done.items() if name.startswith("Dial")}
-    assert told.pop("DialCallSid") not in ("", done["CallSid"])
-    assert told == {
-        "DialCallStatus": "completed",
-        "DialBridged": "true",
-        "DialCallDuration": "13",
-    }
+# Answering machine detection -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"),
+    ("mode", "machine", "beep", "word", "at_ms"),
     [
-        (Outcome(result="busy"), "busy"),
-        (Outcome(result="failed"), "failed"),
-        (Outcome(ring_ms=31_000), "no-answer"),
+        ("Enable", "human", True, "human", 1840),
+        ("Enable", "machine", True, "machine_start", 1840),
+        ("DetectMessageEnd", "machine", True, "machine_end_beep", 6000),
+        ("DetectMessageEnd", "machine", False, "machine_end_silence", 6000),
+        ("DetectMessageEnd", "unknown", True, "unknown", 1840),
     ],
 )
-async def test_a_dial_that_nobody_takes_says_so(outcome: Outcome, status: str) -> None:
-    [done] = (await _dialling(outcome, _ACTION)).told("/done")
-    assert (done["DialCallStatus"], done["DialBridged"]) == (status, "false")
-    assert "DialCallDuration" not in done
+@pytest.mark.parametrize("while_talking", ["true", "false"])
+async def test_what_picked_up_is_told_by_callback_or_with_the_document_that_waits_for_it(
+    mode: str, machine: str, beep: bool, word: str, at_ms: int, while_talking: str
+) -> None:
+    bridge = TwilioBridge(_listen)
+    twin = new_twin(bridge)
+    twin.outcomes["+14155550199"] = Outcome(
+        ring_ms=0,
+        steps=(Silence(9000), HangUp()),
+        machine=machine,
+        beep=beep,
+        greeting_ms=6000,
+    )
+    await _place(
+        twin,
+        MachineDetection=mode,
+        AsyncAmd=while_talking,
+        AsyncAmdStatusCallback=f"{BASE}/amd",
+    )
+    await twin.settle()
+    [record] = twin.records
+    voice = bridge.told("/voice")[0]
+    found = bridge.told("/amd")[0] if while_talking == "true" else voice
+    assert found["AnsweredBy"] == word
+    assert found["MachineDetectionDuration"] == str(at_ms)
+    answered_ms, asked_ms = (
+        next(r.at_ms for r in record.receipts if r.what == path)
+        for path in ("/voice", "/amd" if while_talking == "true" else "/voice")
+    )
+    if while_talking == "true":
+        assert asked_ms - answered_ms == at_ms
+        assert "AnsweredBy" not in voice
+    else:
+        assert asked_ms == 100 + at_ms  # the person waited in silence
+        assert bridge.told("/amd") == []
 
 
-async def test_the_dialled_leg_has_callbacks_of_its_own() -> None:
-    events = "initiated ringing answered completed"
-    number = f'statusCallback="{BASE}/status" statusCallbackEvent="{events}"'
-    bridge = await _dialling(Outcome(), number=number)
-    told = bridge.told("/status")
-    statuses = ["initiated", "ringing", "in-progress", "completed"]
-    assert [form["CallStatus"] for form in told] == statuses
-    assert {form["Direction"] for form in told} == {"outbound-dial"}
-    assert {form["ParentCallSid"] for form in told} == {bridge.told("/voice")[0]["CallSid"]}
+async def test_detection_while_talking_without_a_callback_tells_nobody() -> None:
+    bridge = TwilioBridge(_listen)
+    twin = new_twin(bridge)
+    twin.outcomes["+14155550199"] = Outcome(steps=(Silence(100), HangUp()))
+    await _place(twin, MachineDetection="Enable", AsyncAmd="true")
+    await twin.settle()
+    assert [warned.code for warned in twin.warnings] == ["21262"]
 
 
-async def test_a_call_is_ended_while_it_is_connected_elsewhere() -> None:
-    async def act(twin: TwilioTwin, sid: str) -> None:
-        document = f"<Dial {_ACTION}><Number>+14155550190</Number></Dial>"
-        twin.default_outcome = Outcome(talk_ms=60_000)
-        await _steer(twin, sid, Twiml=f"<Response>{document}</Response>")
-        await asyncio.sleep(5)
-        assert (await _steer(twin, sid, Status="completed")).status_code == 200
-
-    twin, bridge = await _during_a_call(act)
-    assert (twin.records[0].ended_at_ms or 0) < 6000
-    assert "/done" not in bridge.arrivals
-
-
-async def test_keys_are_played_to_the_line() -> None:
-    async def act(twin: TwilioTwin, sid: str) -> None:
-        await _steer(twin, sid, Twiml='<Response><Play digits="ww12#"/></Response>')
-
-    twin, _ = await _during_a_call(act)
-    assert twin.records[0].digits_sent == ["ww12#"]
+async def test_digits_to_send_switch_detection_off() -> None:
+    bridge = TwilioBridge(_listen)
+    twin = new_twin(bridge)
+    twin.outcomes["+14155550199"] = Outcome(steps=(Silence(100), HangUp()))
+    await _place(twin, MachineDetection="Enable", SendDigits="1")
+    await twin.settle()
+    assert "AnsweredBy" not in bridge.told("/voice")[0]

@@ -2,16 +2,21 @@
 
 import base64
 import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
+import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from twilio.request_validator import RequestValidator
+
+from service.twin.socket import dial_app
+from service.twin.twilio import TwilioTwin
 
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 SID = "AC00112233445566778899aabbccddeeff"
@@ -68,7 +73,16 @@ class TwilioBridge:
         self.refuse_sockets = False
         self.failing: dict[str, Response] = {}
         self.answers: dict[str, list[str]] = {"/voice": [self.connect()]}
-        paths = ("/voice", "/done", "/status", "/stream-status", "/amd", "/recording")
+        paths = (
+            "/voice",
+            "/done",
+            "/dialled",
+            "/leg",
+            "/status",
+            "/stream-status",
+            "/amd",
+            "/recording",
+        )
         self.app = Starlette(
             routes=[
                 *[Route(prefix + path, self._webhook, methods=["GET", "POST"]) for path in paths],
@@ -103,7 +117,8 @@ class TwilioBridge:
             return self.failing[path]
         answers = self.answers.get(path, [])
         if not answers:
-            return Response("<Response/>" if path == "/done" else "", media_type="text/xml")
+            document = "<Response/>" if path in ("/done", "/dialled") else ""
+            return Response(document, media_type="text/xml")
         return Response(answers.pop(0), media_type="text/xml")
 
     async def _stream(self, socket: WebSocket) -> None:
@@ -126,3 +141,22 @@ class TwilioBridge:
 
     def told(self, path: str) -> list[dict[str, str]]:
         return [form for at, form in self.callbacks if at == path]
+
+
+def new_twin(bridge: TwilioBridge, **options: Any) -> TwilioTwin:
+    transport = httpx.ASGITransport(bridge.app)
+    return TwilioTwin(
+        httpx.AsyncClient(transport=transport),
+        dial_app(bridge.app),
+        account_sid=SID,
+        auth_token=TOKEN,
+        voice_url=f"{BASE}/voice",
+        chance=random.Random(7),
+        **options,
+    )
+
+
+def rest_of(twin: TwilioTwin, auth: tuple[str, str] = (SID, TOKEN)) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(twin.app), base_url="http://twilio.test", auth=auth
+    )
