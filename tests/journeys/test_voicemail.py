@@ -35,7 +35,9 @@ def test_a_machine_is_hung_up_on_or_left_a_message(
 ) -> None:
     async def scene(stage: Stage) -> None:
         twin = twin_of(stage, carrier)
-        twin.outcomes[CALLING] = Outcome(steps=(Silence(60_000),), machine="machine")
+        twin.outcomes[CALLING] = Outcome(
+            steps=(Silence(60_000),), machine="machine", greeting_ms=2000
+        )
         await place(stage, carrier, agent="desk", overrides={"voicemail": voicemail})
         await twin.settle()
         await over()
