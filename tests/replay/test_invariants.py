@@ -91,6 +91,17 @@ def test_what_may_come_after_the_end_may() -> None:
     assert breaches(record(*RECORD, *late)) == []
 
 
+def test_a_call_that_was_handed_over_outlives_a_process_that_is_stopped() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    away = replace(call(CallState.BRIDGED), transferred_at=moment)
+    lives = replace(
+        record(*RECORD[:5]), calls=(away,), stopped_ms=5000, left=Left(leases=1, tokens=1)
+    )
+    assert breaches(lives) == []
+    assert breaches(replace(lives, stopped_ms=None))
+    assert breaches(replace(lives, calls=(call(CallState.BRIDGED),)))
+
+
 BROKEN: list[tuple[str, Evidence, str]] = [
     # one end
     ("one end", replace(WELL, calls=(call(CallState.BRIDGED),)), "still bridged"),
