@@ -106,7 +106,12 @@ class Control:
         if provider is None or provider.rest is None:
             raise RestError(f"{call.provider}.no_rest", "this carrier cannot be asked to transfer")
         rest = provider.rest
-        await self.persist(lambda: rest.transfer(call, to))
+        try:
+            await self.persist(lambda: rest.transfer(call, to))
+        except RestError:
+            self._metrics.transfers.labels(call.provider, "refused").inc()
+            raise
+        self._metrics.transfers.labels(call.provider, "accepted").inc()
 
     async def send_digits(self, call: Call, digits: str) -> bool:
         """Press keys to the line. False: this carrier wants them as tones in the media."""

@@ -42,6 +42,12 @@ class Metrics:
             ["cause"],
             registry=self.registry,
         )
+        self.transfers = Counter(
+            "callbridge_transfers",
+            "Transfers by carrier and result: accepted, refused; returned when nobody took it",
+            ["provider", "result"],
+            registry=self.registry,
+        )
         self.webhooks = Counter(
             "callbridge_webhooks",
             "Webhooks received, by carrier and what became of them",

@@ -30,6 +30,7 @@ from service.core.calls import (
     CallEnded,
     CallEvent,
     CallPlaced,
+    CallReturned,
     CallState,
     Outcome,
 )
@@ -157,6 +158,8 @@ class Reception:
         except (StoreAway, StaleCall):
             self._journal.note(call.call_id, event)
             return call
+        if applied.entries and isinstance(event, CallReturned):
+            self.metrics.transfers.labels(applied.call.provider, "returned").inc()
         if applied.call.state is CallState.ENDED:
             self._admission.forget(call.call_id)
         told_end = isinstance(event, CallEnded) and applied.fresh

@@ -150,3 +150,15 @@ async def test_a_line_without_a_carrier_cannot_be_handed_over(control: Control) 
     with pytest.raises(RestError) as refused:
         await control.transfer(inbound(provider="browser"), "+14155550100")
     assert refused.value.code == "browser.no_rest"
+
+
+async def test_transfers_are_counted_by_what_the_carrier_said(
+    control: Control, carrier: FakeCarrierApi, metrics: Metrics
+) -> None:
+    await control.transfer(inbound(), "+14155550100")
+    carrier.answers["transfer/+14155550100"] = [422]
+    with pytest.raises(NumberRefused):
+        await control.transfer(inbound(), "+14155550100")
+    counted = metrics.text().decode()
+    assert 'callbridge_transfers_total{provider="acme",result="accepted"} 1.0' in counted
+    assert 'callbridge_transfers_total{provider="acme",result="refused"} 1.0' in counted

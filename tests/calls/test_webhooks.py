@@ -429,6 +429,8 @@ async def test_a_call_that_nobody_took_is_connected_to_its_socket_again(
     assert opened is not None
     assert (opened.call_id, opened.stream_stopped_at) == (call.call_id, None)
     assert (await house.events(call.call_id))[-2:] == ["stream.stopped", "fault"]
+    counted = house.metrics.text().decode()
+    assert 'callbridge_transfers_total{provider="acme",result="returned"} 1.0' in counted
 
 
 async def test_a_carrier_that_wants_a_command_to_give_a_call_back_gets_it_once(
