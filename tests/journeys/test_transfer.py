@@ -154,3 +154,25 @@ def test_a_transfer_that_the_carrier_refuses_keeps_the_agent_on_the_line(carrier
         assert (end["outcome"], end["ended_by"]) == ("completed", "caller")
 
     play(scene)
+
+
+@pytest.mark.parametrize("ring_ms", [20_000, 500])
+def test_a_caller_who_hangs_up_meanwhile_ends_the_call_whoever_tells_of_it(
+    carrier: str, ring_ms: int
+) -> None:
+    async def scene(stage: Stage) -> None:
+        twin = twin_of(stage, carrier)
+        twin.outcomes[SALES] = Outcome(ring_ms=ring_ms, talk_ms=600_000)
+
+        async def wait(_call_id: str) -> None:
+            """Until they have left."""
+
+        await call_desk(stage, carrier, [Silence(9000), HangUp()], wait)
+        # Nobody need be asked what comes next: Twilio may say of the other leg alone that it ended.
+        await asyncio.sleep(12)
+        end = (await only_call(stage))["end"]
+        assert end["outcome"] == "completed"
+        assert all(record.ended_at_ms is not None for record in twin.records)
+        assert await faults(stage) == []
+
+    play(scene)
