@@ -98,7 +98,8 @@ class TwilioRest:
     def transfer(self, call: Call, to: str) -> Flow[None]:
         """Put a `<Dial>` in the place of the media stream, which ends with that.
 
-        An order that got no answer may have been carried out: given again, it would ring anew.
+        An order that got no answer, or a 5xx, may have been carried out: given again, it would
+        ring anew.
         """
         limit_s = call.max_duration_s
         dial = twiml.dial(
@@ -109,7 +110,7 @@ class TwilioRest:
             limit_s=None if limit_s is None else min(limit_s, TIME_LIMIT_S[1]),
         )
         response = yield self._change(call, ("Twiml", twiml.response(dial).decode()))
-        _changed(response, retryable=response.status >= 500)
+        _changed(response, retryable=False)
 
     def send_digits(self, call: Call, digits: str) -> None:  # noqa: ARG002
         """None: over a live stream Twilio has no way but tones in the media."""
