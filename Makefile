@@ -12,7 +12,7 @@ RUN_READY := $(VENV)/.ready-to-run
 TEST_READY := $(VENV)/.ready-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage demo matrix bench lint fmt lock packages clean
+.PHONY: help run test test-live test-rest coverage demo matrix bench lint fmt lock packages clean
 
 help:
 	@echo "make run       install into $(VENV) and serve on http://$(HOST):$(PORT)"
@@ -33,12 +33,22 @@ run: $(RUN_READY)
 
 # -p tests.no_skips turns a skipped test into a failed run: a missing package must not go unseen.
 # Tests of running processes go by the machine's clock: one that fails is tried once more, and named.
+# They wait more than they work, so they run beside the others.
+LIVE := tests/page tests/resilience tests/service
+PYTEST := $(PY) -m pytest -p tests.no_skips -rfER --reruns 1
+
 test: packages lint
-	$(PY) -m pytest -p tests.no_skips -rfER --reruns 1
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-live test-rest
+
+test-live: $(TEST_READY)
+	$(PYTEST) $(LIVE)
+
+test-rest: $(TEST_READY)
+	$(PYTEST) tests $(LIVE:%=--ignore=%)
 
 # Apart from `test`, since it takes half as long again.
 coverage: packages $(TEST_READY)
-	$(PY) -m pytest -p tests.no_skips -rfER --reruns 1 --cov --cov-report=term:skip-covered
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 demo: $(RUN_READY)
 	@exec $(PY) -m service.replay.demo
